@@ -1,0 +1,5 @@
+"""hala-factory: a declarative, data-centric dataset factory."""
+
+from importlib.metadata import version
+
+__version__ = version("hala-factory")

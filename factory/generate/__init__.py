@@ -1,0 +1,1 @@
+"""Generation: engines that answer, the store that never forgets an answer, the client between them."""

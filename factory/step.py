@@ -1,0 +1,114 @@
+"""Steps: one frozen pydantic model is a step's configuration, schema, documentation and behaviour.
+
+The model:
+- A *filter* is a measure plus rules over it; the first rule that is true is the reason of the drop.
+- A *barrier* needs all rows at once (dedup); an *ask* has a model answer (translate).
+- Everything else about a row (its ledger, its files) is done by `run`, once, for every step.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from hala_factory import rows
+from hala_factory.errors import did_you_mean
+
+Columns = dict[str, pl.DataType]
+TextPath = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_-]*)?$"),
+    Field(description="Which texts of a row: `messages`, `messages.user`, `translation.ar`, …"),
+]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Step(BaseModel, ABC):
+    """What every step has: its kind (`step:`), an optional name, and the columns it reads and writes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    revision: ClassVar[int] = 1
+    """Raised when the step's code starts to answer differently: stored outputs of older code are not reused."""
+    example: ClassVar[dict[str, str]] = {}
+    """For the docs: `kept` and `dropped`, one text each."""
+
+    step: str
+    """The kind of step."""
+    name: Name | None = None
+    """Carried by the measures and reasons of this step; its kind if not given."""
+
+    @property
+    def label(self) -> str:
+        """The name under which the step stands in the ledger."""
+        return self.name or self.step
+
+    def paths(self) -> list[str]:
+        """The text paths the step reads (checked against the columns before anything runs)."""
+        return [str(getattr(self, field)) for field in ("on", "source", "target") if field in type(self).model_fields]
+
+    def writes(self, columns: Columns) -> Columns:
+        """The columns the step adds or changes, given the ones it finds."""
+        return {}
+
+    def faults(self, columns: Columns) -> list[tuple[str, str]]:
+        """What is wrong with this step on rows with these columns: (field, message)."""
+        known = rows.text_paths(columns)
+        found = []
+        for field in ("on", "source", "target"):
+            if field in type(self).model_fields and str(getattr(self, field)) not in known:
+                path = str(getattr(self, field))
+                found.append((field, f"the rows have no text {path!r} here{did_you_mean(path, known)}"))
+        return found
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the step's output, for its fingerprint."""
+        return {"config": self.model_dump(mode="json"), "revision": self.revision}
+
+
+class Filter(Step):
+    """A step that only looks: measures every row, and drops those that a rule speaks against."""
+
+    @abstractmethod
+    def measures(self) -> Columns:
+        """Names (without the step's name) and types of what `measure` answers."""
+
+    @abstractmethod
+    def measure(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """One line per row of `frame`, in its order, with exactly the columns of `measures()`."""
+
+    @abstractmethod
+    def rules(self) -> list[tuple[str, pl.Expr]]:
+        """Reason and a Boolean expression over the measures (true: drop), in the order they are asked.
+
+        An expression must never be null; a row for which it is counts as failed (`not_measured`).
+        """
+
+    def writes(self, columns: Columns) -> Columns:
+        return {f"{self.label}.{m}": t for m, t in self.measures().items()}
+
+
+_STEPS: dict[str, type[Step]] = {}
+S = TypeVar("S", bound=type[Step])
+
+
+def register(cls: S) -> S:
+    """Make a step known to recipes under the word of its `step` field."""
+    word = cls.model_fields["step"].default
+    if not isinstance(word, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", word):
+        raise TypeError(f"{cls.__name__} needs a default for `step`, its word in recipes")
+    if _STEPS.get(word, cls).__qualname__ != cls.__qualname__:
+        raise TypeError(f"two steps are called {word!r}: {_STEPS[word].__qualname__} and {cls.__qualname__}")
+    _STEPS[word] = cls
+    return cls
+
+
+def registered() -> dict[str, type[Step]]:
+    """Every step known so far, by its word, sorted."""
+    return dict(sorted(_STEPS.items()))
