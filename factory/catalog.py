@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -28,6 +30,14 @@ SHAPES: dict[str, dict[str, str]] = {
 TURN_COLUMNS = frozenset({"system", "prompt", "input", "response"})
 
 
+class FieldError(ValueError):
+    """What a model's own check has to say about one of its fields, so that the fault is shown there."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
 class Entry(BaseModel):
     """What sources, models and benchmarks have in common."""
 
@@ -37,8 +47,8 @@ class Entry(BaseModel):
     """Repository id on the Hugging Face Hub."""
     revision: str | None = None
     """Commit or tag; if not given, the newest one is resolved at build and locked into the corpus."""
-    licence: str
-    """SPDX id, or `unknown`, or `conflict` where its own pages disagree."""
+    licence: str = Field(min_length=1)
+    """SPDX id (its own name where SPDX has none), or `unknown`, or `conflict` where its own pages disagree."""
     licence_page: str | None = None
     """Where the licence was read."""
     licence_note: str | None = None
@@ -58,11 +68,15 @@ class Sample(BaseModel):
 class Subset(BaseModel):
     """One part of a mixture, named by the source's `subset` column."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    licence: str
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    licence: str = Field(min_length=1)
+    """As of a source."""
     language: str | None = None
+    """Language code of the part, if not the source's; `mul` for many."""
     rows: int | None = None
+    """Rows it holds, as far as known."""
     note: str | None = None
+    """The doubt about its licence, and anything else a user of it should know."""
 
 
 class Source(Entry):
@@ -97,18 +111,25 @@ class Source(Entry):
 
     @model_validator(mode="after")
     def _coherent(self) -> Source:
-        if (self.hub is None) == (self.path is None):
-            raise ValueError("give either 'hub' or 'path'")
+        _placed(self.hub, self.path)
         keys = set(self.mapping)
         if self.rows == "pair":
             if len(keys) != 2:
-                raise ValueError(f"columns of a pair source name two languages, found {sorted(keys)}")
+                raise FieldError("columns", f"columns of a pair source name two languages, found {_listed(keys)}")
         elif not (keys in ({"conversation"}, {"tree"}) or ({"prompt", "response"} <= keys <= TURN_COLUMNS)):
             unknown = sorted(keys - TURN_COLUMNS - {"conversation", "tree"})
-            hint = f"unknown {unknown[0]!r}{did_you_mean(unknown[0], TURN_COLUMNS)}" if unknown else f"found {sorted(keys)}"
-            raise ValueError(f"columns need 'prompt' and 'response', or 'conversation', or 'tree': {hint}")
-        if isinstance(self.path, dict) != (self.format == "moses"):
-            raise ValueError("'path' is one file per language exactly when 'format' is moses")
+            hint = (
+                f"unknown {unknown[0]!r}{did_you_mean(unknown[0], TURN_COLUMNS)}"
+                if unknown
+                else f"found {_listed(keys)}"
+            )
+            raise FieldError("columns", f"columns are 'prompt' and 'response', or 'conversation', or 'tree': {hint}")
+        if self.format == "moses" and not isinstance(self.path, dict):
+            raise FieldError("format", "format 'moses' needs a 'path' per language: {en: FILE, ar: FILE}")
+        if isinstance(self.path, dict) and self.format != "moses":
+            raise FieldError("path", "a 'path' per language is for 'format: moses' only")
+        if self.subsets and not self.subset:
+            raise FieldError("subsets", "'subsets' needs 'subset': the column that names a row's part")
         return self
 
     @property
@@ -153,11 +174,11 @@ class Model(Entry):
     @model_validator(mode="after")
     def _coherent(self) -> Model:
         if self.engine == "openai" and not self.endpoints:
-            raise ValueError("engine 'openai' needs 'endpoints'")
+            raise FieldError("engine", "engine 'openai' needs 'endpoints'")
         if self.engine == "recorded" and not self.path:
-            raise ValueError("engine 'recorded' needs the 'path' of its answers")
+            raise FieldError("engine", "engine 'recorded' needs the 'path' of its answers")
         if self.engine in ("vllm", "local") and not (self.hub or self.path):
-            raise ValueError(f"engine {self.engine!r} needs 'hub' or 'path'")
+            raise FieldError("engine", f"engine {self.engine!r} needs 'hub' or 'path'")
         return self
 
 
@@ -165,11 +186,20 @@ class Benchmark(Entry):
     """One evaluation set: for decontamination and for scores."""
 
     path: str | list[str] | None = None
+    """File, glob or list of them, relative to the catalog."""
     config: str | None = None
+    """Configuration on the Hub; all of them if not given."""
     split: str = "test"
+    """Split on the Hub that is evaluated."""
     language: str = "ar"
+    """Language code of the questions."""
     columns: dict[str, str] = {}
     """Which columns hold the `question` and the `choices`."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Benchmark:
+        _placed(self.hub, self.path)
+        return self
 
 
 class Catalog(BaseModel):
@@ -208,30 +238,138 @@ def load(path: Path) -> Loaded:
 
 def validate(model: type[T], document: yamlfile.Document, data: Any = None) -> tuple[T | None, list[Fault]]:
     """`model` made from a document, or every fault of it, re-told in the file's own words and places."""
+    data = document.data if data is None else data
     try:
-        return TypeAdapter(model).validate_python(document.data if data is None else data), []
+        return TypeAdapter(model).validate_python(data), []
     except ValidationError as error:
-        return None, [_retold(model, document, dict(e)) for e in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        return None, [_retold(model, document, data, alike) for alike in _per_place(data, found)]
 
 
-def _retold(model: type[BaseModel], document: yamlfile.Document, error: dict[str, Any]) -> Fault:
-    path = tuple(error["loc"])
-    name, found = str(path[-1]) if path else "", error.get("input")
+def _placed(hub: str | None, path: Any) -> None:
+    if hub is not None and path is not None:
+        raise FieldError("path", "give either 'hub' or 'path', not both")
+    if hub is None and path is None:
+        raise ValueError("give 'hub' or 'path': where the files are")
+
+
+def _per_place(data: Any, errors: Sequence[Any]) -> list[list[dict[str, Any]]]:
+    """Errors that are one fault to a person: where a value may be of several types, pydantic has one for each."""
+    places: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for error in errors:
+        places.setdefault(_standing(data, error), []).append(error)
+    told: list[list[dict[str, Any]]] = []
+    for place, found in places.items():
+        fitting = [e for e in found if not _wrong_type(e)]
+        if fitting:
+            told += [[e] for e in fitting]
+        elif not any(len(p) > len(place) and p[: len(place)] == place for p in places):
+            told.append(found)  # else the value is of another of its types, in which something else is wrong
+    return told
+
+
+def _standing(data: Any, error: dict[str, Any]) -> tuple[Any, ...]:
+    """A pydantic location without the branches of unions that it names: what of it stands, or should, in the file."""
+    place = []
+    for part in error["loc"]:
+        if _holds(data, part):
+            data = data[part]
+            place.append(part)
+    if error["type"] == "missing" or error["loc"][-1:] == ("[key]",):
+        place.append(error["loc"][-1])
+    return tuple(place)
+
+
+def _holds(data: Any, part: Any) -> bool:
+    if isinstance(data, list):
+        return isinstance(part, int) and part < len(data)
+    return isinstance(data, dict) and part in data
+
+
+def _wrong_type(error: dict[str, Any]) -> bool:
+    kind = str(error["type"])
+    return kind.endswith(("_type", "_parsing")) or (kind == "literal_error" and not isinstance(error["input"], str))
+
+
+def _retold(model: type[BaseModel], document: yamlfile.Document, data: Any, alike: list[dict[str, Any]]) -> Fault:
+    error = alike[0]
+    path, found, context = tuple(error["loc"]), error.get("input"), error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            hint = did_you_mean(str(path[-1]), fields_at(model, path[:-1]))
+            return document.fault(path, f"unknown field {path[-1]!r}{hint}", key=True)
+        case "missing":
+            return document.fault(path[:-1], f"field {path[-1]!r} is missing", key=True)
+        case "string_pattern_mismatch" if path and path[-1] == "[key]":
+            wanted = "use lower-case letters, digits, '.', '_' and '-'"
+            return document.fault(path[:-1], f"{found!r} is not a name: {wanted}", key=True)
+        case "union_tag_invalid":
+            field, tag = context["discriminator"].strip("'"), str(context["tag"])
+            hint = did_you_mean(tag, _options(context["expected_tags"]))
+            return document.fault((*path, field), f"unknown {field} {tag!r}{hint}")
+        case "union_tag_not_found":
+            field = context["discriminator"].strip("'")
+            return document.fault(path, f"a {field} begins with '{field}: ' and the name of a {field}")
+        case "literal_error" if len(alike) == 1 and isinstance(found, str):
+            hint = did_you_mean(found, _options(context["expected"]))
+            return document.fault(path, f"{_named(data, path)}: {found!r} is not known{hint}")
+        case "value_error":
+            cause = context["error"]
+            if isinstance(cause, FieldError):
+                return document.fault((*path, cause.field), str(cause))
+            return document.fault(path, str(cause), key=isinstance(found, dict))
+    wanted = " or ".join(dict.fromkeys(_wanted(e) for e in alike))
+    quotes = "; put it in quotes" if wanted.startswith("text") and isinstance(found, int | float) else ""
+    return document.fault(path, f"{_named(data, path)}: expected {wanted}, found {_shown(found)}{quotes}")
+
+
+_WANTED = {
+    "string_type": "text",
+    "string_too_short": "text that is not empty",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+}
+
+
+def _wanted(error: dict[str, Any]) -> str:
     kind, context = error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        known = fields_at(model, path[:-1])
-        return document.fault(path, f"unknown field {name!r}{did_you_mean(name, known)}", key=True)
-    if kind == "missing":
-        return document.fault(path[:-1], f"field {name!r} is missing")
-    if kind == "string_pattern_mismatch" and path and path[-1] == "[key]":
-        return document.fault(path[:-1], f"{found!r} is not a name: use lower-case letters, digits, '.', '_' and '-'", key=True)
-    if kind in ("literal_error", "enum"):
-        options = [w.strip("' ") for w in str(context.get("expected", "")).replace(" or ", ", ").split(",")]
-        return document.fault(path, f"{name}: {found!r} is not known{did_you_mean(str(found), options)}")
-    if kind == "value_error":
-        return document.fault(path, str(context["error"]))
-    wanted = str(error["msg"]).removeprefix("Input should be ").removeprefix("a valid ")
-    return document.fault(path, f"{name}: expected {wanted}, found {_shown(found)}")
+    if kind == "literal_error":
+        return f"one of {', '.join(_options(context['expected']))}"
+    if kind in _WANTED:
+        whole = {k: int(v) for k, v in context.items() if isinstance(v, float) and v.is_integer()}
+        return _WANTED[kind].format(**{**context, **whole})
+    return str(error["msg"]).removeprefix("Input should be ").removeprefix("a valid ")
+
+
+def _options(expected: str) -> list[str]:
+    return sorted(re.findall(r"'([^']*)'", expected))
+
+
+def _named(data: Any, path: tuple[Any, ...]) -> str:
+    """The last field of `path` that stands in the file, and which item of it is meant."""
+    field, item = "the file", ""
+    for part in path:
+        if _holds(data, part):
+            data = data[part]
+            field, item = (field, f", item {part + 1}") if isinstance(part, int) else (str(part), "")
+    return field + item
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(repr(n) for n in sorted(names)) or "none"
 
 
 def _shown(value: Any) -> str:
@@ -239,7 +377,11 @@ def _shown(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    return "nothing" if value is None else repr(value)
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if len(str(value)) <= 60 else repr(str(value)[:60]) + "…"
 
 
 def fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> set[str]:
@@ -263,6 +405,8 @@ def fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> set[str]:
                 below.append(node["properties"][part])
             elif isinstance(node.get("additionalProperties"), dict):
                 below.append(node["additionalProperties"])
+            elif "patternProperties" in node:  # a mapping whose keys must look like names
+                below += node["patternProperties"].values()
             elif any(node.get("properties", {}).get("step", {}).get("const") == part for _ in (0,)):
                 below.append(node)  # the tag of a discriminated union
         nodes = below or nodes

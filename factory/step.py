@@ -34,6 +34,8 @@ class Step(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    asks: ClassVar[bool] = False
+    """Whether a model answers for this step (then it has a field `model`)."""
     revision: ClassVar[int] = 1
     """Raised when the step's code starts to answer differently: stored outputs of older code are not reused."""
     example: ClassVar[dict[str, str]] = {}
@@ -60,7 +62,7 @@ class Step(BaseModel, ABC):
     def faults(self, columns: Columns) -> list[tuple[str, str]]:
         """What is wrong with this step on rows with these columns: (field, message)."""
         known = rows.text_paths(columns)
-        found = []
+        found: list[tuple[str, str]] = []
         for field in ("on", "source", "target"):
             if field in type(self).model_fields and str(getattr(self, field)) not in known:
                 path = str(getattr(self, field))
@@ -91,7 +93,37 @@ class Filter(Step):
         """
 
     def writes(self, columns: Columns) -> Columns:
+        """The measures, under the step's name."""
         return {f"{self.label}.{m}": t for m, t in self.measures().items()}
+
+
+class Barrier(Step):
+    """A step whose verdict on a row depends on all the others: it indexes every shard, then decides once."""
+
+    @abstractmethod
+    def index(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """What the decision needs to know of every row of `frame`, in its order."""
+
+    @abstractmethod
+    def decide(self, index: pl.LazyFrame, sources: list[str]) -> pl.LazyFrame:
+        """The rows to drop: `shard`, `row`, `reason`, `detail`.
+
+        `index` holds what `index()` answered for all rows, with `shard`, `row` (0-based in the shard), `id`
+        and `source`; `sources` are the recipe's, in its order.
+        """
+
+
+class Ask(Step):
+    """A step in which a model (or a person, through a file) answers for texts of the rows.
+
+    `run` drives it: it answers the distinct `texts` of a shard, then `apply`s them. A row whose
+    `<label>.failure` is not null has failed with that reason.
+    """
+
+    asks: ClassVar[bool] = True
+
+    model: str
+    """Name of the model in the catalog."""
 
 
 _STEPS: dict[str, type[Step]] = {}
@@ -100,7 +132,7 @@ S = TypeVar("S", bound=type[Step])
 
 def register(cls: S) -> S:
     """Make a step known to recipes under the word of its `step` field."""
-    word = cls.model_fields["step"].default
+    word = cls.__pydantic_fields__["step"].default
     if not isinstance(word, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", word):
         raise TypeError(f"{cls.__name__} needs a default for `step`, its word in recipes")
     if _STEPS.get(word, cls).__qualname__ != cls.__qualname__:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+from ruamel.yaml.constructor import RoundTripConstructor
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
 
 from hala_factory.errors import Fault, InputError
 
@@ -34,9 +36,11 @@ class Document:
         node: Any = self.tree
         line, column = 1, 1
         for depth, part in enumerate(path):
-            if isinstance(node, CommentedMap) and part in node:
-                last = depth == len(path) - 1
-                spot = node.lc.key(part) if key and last else node.lc.value(part)
+            if isinstance(node, CommentedMap) and part in (names := {str(k): k for k in node}):
+                last, part = depth == len(path) - 1, names[str(part)]
+                here = node.lc.key if (key and last) or node[part] is None else node.lc.value
+                inherited = part not in (node.lc.data or {})  # by a merge, `<<: *other`: its own place is unknown
+                spot = (line - 1, column - 1) if inherited else here(part)
             elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
                 spot = node.lc.item(part)
             else:
@@ -58,29 +62,55 @@ def read(path: Path) -> Document:
     except FileNotFoundError:
         raise InputError(Fault(file, 0, 0, "no such file")) from None
     except UnicodeDecodeError as e:
-        line = path.read_bytes()[: e.start].count(b"\n") + 1
-        raise InputError(Fault(file, line, 1, f"not UTF-8 text (byte {e.start})")) from None
+        place = _after(e.object[: e.start].decode())
+        raise InputError(Fault(file, *place, f"not UTF-8 text (byte {e.object[e.start]:#04x})")) from None
     except OSError as e:
         raise InputError(Fault(file, 0, 0, f"cannot be read: {e.strerror}")) from None
     yaml = YAML(typ="rt")
+    yaml.Constructor = _Constructor
     try:
         tree = yaml.load(StringIO(text))
+    except ReaderError as e:
+        place = _after(text[: e.position])
+        raise InputError(Fault(file, *place, f"character U+{e.character:04X} may not stand in YAML")) from None
     except MarkedYAMLError as e:
-        mark = e.problem_mark or e.context_mark
+        message, at_start = _plain(re.sub(r"\s+", " ", e.problem or e.context or "not YAML").strip(), e.context or "")
+        mark = (e.context_mark if at_start else None) or e.problem_mark or e.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        problem = re.sub(r"\s+", " ", e.problem or e.context or "not YAML").strip()
-        raise InputError(Fault(file, line, column, _plain(problem))) from None
-    except YAMLError as e:
-        raise InputError(Fault(file, 1, 1, re.sub(r"\s+", " ", str(e)))) from None
+        raise InputError(Fault(file, line, column, message)) from None
     if not isinstance(tree, CommentedMap):
         found = "nothing" if tree is None else f"a {'list' if isinstance(tree, CommentedSeq) else 'single value'}"
         raise InputError(Fault(file, 1, 1, f"expected a mapping of fields, found {found}"))
     return Document(file, _values(tree), tree)
 
 
-def _plain(problem: str) -> str:
-    twice = re.match(r'found duplicate key "?(.+?)"? with value', problem)
-    return f"key {twice[1]!r} is given twice" if twice else problem
+class _Constructor(RoundTripConstructor):
+    """Dates stay text, as in YAML 1.2: `2025-01-01` may be a revision."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", RoundTripConstructor.construct_yaml_str)
+
+
+def _after(text: str) -> tuple[int, int]:
+    """Line and column (1-based) of what follows `text`."""
+    return text.count("\n") + 1, len(text) - text.rfind("\n")
+
+
+def _plain(problem: str, context: str) -> tuple[str, bool]:
+    """What the parser found wrong, in plain words, and whether the place to show is where the construct began."""
+    if twice := re.match(r'found duplicate key "?(.+?)"? with value', problem):
+        return f"key {twice[1]!r} is given twice", False
+    if "quoted scalar" in context and "end of stream" in problem:
+        return "a quote is opened here and not closed", True
+    if "block" in context and "expected <block end>" in problem:
+        return "the indentation fits none of the lines above", False
+    if "mapping values are not allowed" in problem:
+        return "a ':' is not allowed here; put text that holds ': ' in quotes", False
+    if "found character '\\t'" in problem:
+        return "a tab; indent with spaces", False
+    if "another document" in problem:
+        return "a second document begins here; expected one per file", False
+    return problem, False
 
 
 def _values(node: Any) -> Any:
@@ -88,6 +118,8 @@ def _values(node: Any) -> Any:
         return {str(k): _values(v) for k, v in node.items()}
     if isinstance(node, CommentedSeq):
         return [_values(v) for v in node]
+    if isinstance(node, TaggedScalar):
+        return node.value
     for plain in (bool, int, float, str):  # ruamel's scalar classes remember their spelling
         if isinstance(node, plain):
             return plain(node)
@@ -100,3 +132,15 @@ def display(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def dump(value: Any) -> str:
+    """`value` as YAML text, keys in their order."""
+    out = StringIO()
+    yaml = YAML(typ="safe")
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.allow_unicode = True
+    yaml.width = 4096
+    yaml.dump(value, out)
+    return out.getvalue()

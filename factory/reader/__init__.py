@@ -1,1 +1,13 @@
-"""Reads sources: finds their files, reads every form of them, and maps their columns to rows."""
+"""Reads sources: finds their files, reads every form of them, and maps their columns to rows.
+
+The model:
+- `locate` says which files a source has, in which order and with which digests; nothing is read yet.
+- A *form* (`lines`, `documents`, `parquet`) gives raw records in chunks, and never loses one silently.
+- `records` takes from them what a row needs, `mapping` makes rows of it, `batches` cuts them to size.
+- A record that cannot become a row is a failed row; a file that cannot be read is an error that names it.
+"""
+
+from hala_factory.reader.batches import Batch, columns_of, read
+from hala_factory.reader.files import File, Located, locate
+
+__all__ = ["Batch", "File", "Located", "columns_of", "locate", "read"]

@@ -1,0 +1,119 @@
+"""The dataset card: what a corpus holds, how it was made and what was left out, from its manifest alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hala_factory import yamlfile
+
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+
+
+def render(manifest: dict[str, Any]) -> str:
+    """The card of a corpus as Markdown with the Hub's YAML head."""
+    rows, name = manifest["rows"], manifest["name"]
+    parts = [
+        f"---\n{yamlfile.dump(_head(manifest))}---\n",
+        f"# {name} {manifest['version']}\n",
+        f"{manifest['description']}\n" if manifest["description"] else "",
+        f"{rows['kept']:,} rows of {rows['in']:,} that were read; digest `{manifest['digest']}`.\n",
+        _warning(manifest),
+        "## Where the rows come from\n\n" + _sources(manifest),
+        "## How they were made\n\n" + _stages(manifest),
+        "## What was left out, and why\n\n" + _reasons(manifest),
+        _models(manifest),
+        "## Columns\n\nMeasures are named after their step (`length.chars`); `origin` says where in its source a "
+        "row stood. Dropped and failed rows stand in `dropped/` with the reason and what was measured.\n",
+    ]
+    return "\n".join(p for p in parts if p)
+
+
+def _head(manifest: dict[str, Any]) -> dict[str, Any]:
+    kept = manifest["rows"]["kept"]
+    folders = ["data", *(e for e in manifest["exports"] if e != "messages")]
+    return {
+        "pretty_name": f"{manifest['name']} {manifest['version']}",
+        "language": [manifest["language"]],
+        "license": "other",
+        "size_categories": [next((word for size, word in _SIZES if kept < size), "n>10M")],
+        "task_categories": ["text-generation"],
+        "configs": [
+            {
+                "config_name": "default" if f == "data" else f,
+                "data_files": [{"split": "train", "path": f"{f}/*.parquet"}],
+                **({"default": True} if f == "data" else {}),
+            }
+            for f in folders
+        ],
+    }
+
+
+def _warning(manifest: dict[str, Any]) -> str:
+    if not manifest["samples"]:
+        return ""
+    return (
+        "> **A demonstration.** The rows are samples written by the authors of hala-factory in each source's own "
+        "schema; they are not rows of those sources.\n"
+    )
+
+
+def _table(head: list[str], lines: list[list[Any]]) -> str:
+    shown = [[f"{c:,}" if isinstance(c, int) else str(c) for c in line] for line in lines]
+    rule = ["---:" if lines and isinstance(c, int) else "---" for c in lines[0]] if lines else ["---"] * len(head)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *shown]) + "\n"
+
+
+def _sources(manifest: dict[str, Any]) -> str:
+    lock = manifest["lock"]["sources"]
+    lines = []
+    for source, counts in manifest["sources"].items():
+        place = lock[source]["hub"] or "files"
+        gone = sum(counts["dropped"].values())
+        lines.append(
+            [
+                source,
+                place,
+                lock[source]["licence"],
+                counts["in"],
+                counts["kept"],
+                gone,
+                sum(counts["failed"].values()),
+            ]
+        )
+    return _table(["source", "from", "licence", "read", "kept", "dropped", "failed"], lines)
+
+
+def _stages(manifest: dict[str, Any]) -> str:
+    lines = [
+        [s["name"], ", ".join(s["steps"]) or "read", s["rows"]["in"], s["rows"]["kept"]] for s in manifest["stages"]
+    ]
+    return _table(["stage", "steps", "rows in", "rows kept"], lines)
+
+
+def _reasons(manifest: dict[str, Any]) -> str:
+    rows = manifest["rows"]
+    lines = [[reason, "dropped", n] for reason, n in rows["dropped"].items()]
+    lines += [[reason, "failed", n] for reason, n in rows["failed"].items()]
+    lines.sort(key=lambda line: (-line[2], line[0]))
+    return _table(["reason", "", "rows"], lines) if lines else "Nothing.\n"
+
+
+def _models(manifest: dict[str, Any]) -> str:
+    models = manifest["lock"]["models"]
+    if not models:
+        return ""
+    told = []
+    for name, model in models.items():
+        if model["engine"] == "recorded":
+            by = model.get("by") or "an unnamed author"
+            told.append(f"- `{name}` stands in for `{model['asked_as']}`: recorded answers by {by}.")
+        else:
+            place = model.get("hub") or model.get("model") or model.get("path")
+            told.append(f"- `{name}`: {place}, engine {model['engine']}, licence {model['licence']}.")
+    return "## Who translated\n\n" + "\n".join(told) + "\n"

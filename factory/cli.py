@@ -1,0 +1,394 @@
+"""The command line: results on stdout, progress on stderr; exit 0 done, 1 a build failed, 2 the input was wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hala_factory.errors import HalaError, InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from hala_factory.catalog import Loaded
+    from hala_factory.plan import Plan
+    from hala_factory.store import Store
+
+catalog_option = click.option(
+    "--catalog",
+    "catalog_file",
+    type=click.Path(path_type=Path),
+    help="Catalog file; ./catalog.yaml or the built-in one.",
+)
+store_option = click.option(
+    "--store", "store_place", help="Folder of everything built; $HALA_STORE, else ./store.", metavar="DIR"
+)
+profile_option = click.option("--profile", help="A profile of the recipe, e.g. demo.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), help="At most so many rows of every source (version dev)."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON on stdout.")
+
+
+class Commands(click.Group):
+    """Commands whose errors are told in one way, and that guess a mistyped name."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error a person can act on is text on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except HalaError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted: what is done is stored; run the same command again to go on", err=True)
+            ctx.exit(130)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or fail with the nearest one."""
+        if args and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"no command {args[0]!r}{did_you_mean(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="hala-factory")
+def main() -> None:
+    """A declarative dataset factory: from catalog.yaml and recipes to immutable corpora."""
+
+
+@main.command()
+@click.argument("recipes", nargs=-1)
+@catalog_option
+@json_option
+def check(recipes: tuple[str, ...], catalog_file: Path | None, as_json: bool) -> None:
+    """Validate the catalog and recipes (all of them if none is named); every fault at once."""
+    from hala_factory import recipe
+
+    catalog = _catalog(catalog_file)
+    files = [_recipe_file(r) for r in recipes] or _all_recipes()
+    faults, checked = [], []
+    for file in files:
+        try:
+            ready = recipe.load(file, catalog)
+            for profile in ready.recipe.profiles:
+                recipe.load(file, catalog, profile)
+            checked.append(ready)
+        except InputError as error:
+            faults += error.faults
+    if as_json:
+        told = [{"file": f.file, "line": f.line, "column": f.column, "message": f.message} for f in faults]
+        click.echo(json.dumps({"ok": not faults, "faults": told}, ensure_ascii=False))
+    if faults:
+        raise InputError(faults)
+    if not as_json:
+        held = catalog.catalog
+        counts = f"{len(held.sources)} sources, {len(held.models)} models, {len(held.benchmarks)} benchmarks"
+        click.echo(f"catalog: {counts}: right")
+        for ready in checked:
+            profiles = f"; profiles: {', '.join(ready.recipe.profiles)}" if ready.recipe.profiles else ""
+            click.echo(f"{ready.recipe.name}@{ready.recipe.version}: {len(ready.recipe.steps)} steps: right{profiles}")
+
+
+@main.command("plan")
+@click.argument("recipe")
+@profile_option
+@limit_option
+@catalog_option
+@store_option
+@json_option
+def plan_command(
+    recipe: str,
+    profile: str | None,
+    limit: int | None,
+    catalog_file: Path | None,
+    store_place: str | None,
+    as_json: bool,
+) -> None:
+    """Print the stages of RECIPE: stored or to run, and why."""
+    made = _plan(recipe, profile, limit, catalog_file, store_place)
+    if as_json:
+        told = {
+            "artifact": made.artifact,
+            "profile": profile,
+            "fingerprint": made.corpus.fingerprint,
+            "stages": [s.told() for s in made.stages],
+        }
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
+    lines = [[s.name, s.status, s.reason, "" if s.rows_out is None else f"{s.rows_out:,}"] for s in made.stages]
+    click.echo(f"{made.artifact}{f' (profile {profile})' if profile else ''}")
+    click.echo(_columns(["stage", "status", "why", "rows"], lines))
+
+
+@main.command("build")
+@click.argument("recipe")
+@profile_option
+@limit_option
+@click.option("--workers", type=click.IntRange(1), help="Processes at work at a time; the machine's cores by default.")
+@click.option("--shard-rows", type=click.IntRange(1), default=20_000, show_default=True, help="Rows of a shard.")
+@catalog_option
+@store_option
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@json_option
+def build_command(
+    recipe: str,
+    profile: str | None,
+    limit: int | None,
+    workers: int | None,
+    shard_rows: int,
+    catalog_file: Path | None,
+    store_place: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Build RECIPE (a name or a file). Run it again after an interruption and it goes on."""
+    from hala_factory.progress import Bars
+    from hala_factory.run import build
+
+    made = _plan(recipe, profile, limit, catalog_file, store_place)
+    with Bars(quiet=quiet) as bars:
+        told = build(made, bars, workers=workers or len(os.sched_getaffinity(0)), shard_rows=shard_rows)
+    if as_json:
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
+    stored = all(s["status"] == "stored" for s in told["stages"])
+    click.echo(f"{told['artifact']}: {'everything is stored, nothing to do' if stored else 'built'}")
+    click.echo(f"  path    {told['path']}")
+    click.echo(f"  digest  {told['digest']}")
+    click.echo(_told_rows(told["rows"]))
+
+
+@main.command()
+@click.argument("name", required=False)
+@store_option
+@json_option
+def versions(name: str | None, store_place: str | None, as_json: bool) -> None:
+    """List what the store holds."""
+    found = _store(store_place).versions(name)
+    if as_json:
+        keys = ("name", "version", "built_at", "digest", "profile")
+        click.echo(
+            json.dumps([{**{k: m[k] for k in keys}, "rows": m["rows"]["kept"]} for m in found], ensure_ascii=False)
+        )
+        return
+    if not found:
+        click.echo(f"nothing is built yet{f' of {name}' if name else ''}", err=True)
+        return
+    lines = [
+        [
+            f"{m['name']}@{m['version']}",
+            f"{m['rows']['kept']:,}",
+            m["profile"] or "",
+            m["built_at"][:16].replace("T", " "),
+            m["digest"][:19],
+        ]
+        for m in found
+    ]
+    click.echo(_columns(["version", "rows", "profile", "built (UTC)", "digest"], lines))
+
+
+@main.command()
+@click.argument("artifact", metavar="NAME@VERSION")
+@store_option
+@json_option
+def show(artifact: str, store_place: str | None, as_json: bool) -> None:
+    """Show one version: its rows by source, stage and reason."""
+    store = _store(store_place)
+    manifest = _manifest(store, artifact)
+    if as_json:
+        click.echo(json.dumps(manifest, ensure_ascii=False))
+        return
+    click.echo(f"{manifest['name']}@{manifest['version']}  built {manifest['built_at'][:16].replace('T', ' ')} UTC")
+    click.echo(f"  path    {store.corpus(manifest['name'], manifest['version'])}")
+    click.echo(f"  digest  {manifest['digest']}\n")
+    lines = [
+        [s["name"], f"{s['rows']['in']:,}", f"{s['rows']['kept']:,}", f"{s['seconds']:.1f}"]
+        for s in manifest["stages"]
+    ]
+    click.echo(_columns(["stage", "rows in", "kept", "seconds"], lines) + "\n")
+    lines = [
+        [n, f"{s['in']:,}", f"{s['kept']:,}", f"{sum(s['dropped'].values()):,}", f"{sum(s['failed'].values()):,}"]
+        for n, s in manifest["sources"].items()
+    ]
+    click.echo(_columns(["source", "rows in", "kept", "dropped", "failed"], lines) + "\n")
+    click.echo(_told_rows(manifest["rows"]))
+    for name, model in manifest["lock"]["models"].items():
+        by = f" by {model['by']}" if model.get("by") else ""
+        click.echo(f"\nanswers for {model['asked_as']}: {name}, engine {model['engine']}{by}")
+
+
+@main.command()
+@click.argument("row", metavar="ROW_ID", required=False)
+@click.argument("artifact", metavar="[NAME@VERSION]", required=False)
+@click.option("--example", is_flag=True, help="Take a dropped row of NAME@VERSION as an example.")
+@store_option
+@json_option
+def why(row: str | None, artifact: str | None, example: bool, store_place: str | None, as_json: bool) -> None:
+    """Tell the journey of one row (by the beginning of its id): every step, every measure, how it ended."""
+    from hala_factory import journey
+
+    store = _store(store_place)
+    if example:
+        artifact, row = artifact or row, None
+    elif row is None:
+        raise InputError("give the beginning of a row's id, or --example")
+    manifests = [_manifest(store, artifact)] if artifact else store.versions()
+    found = []
+    for manifest in manifests:
+        folder = store.corpus(manifest["name"], manifest["version"])
+        row = journey.example(folder) if row is None else row
+        found += [
+            {"artifact": f"{manifest['name']}@{manifest['version']}", **j}
+            for j in journey.journeys(folder, manifest, row)
+        ]
+    if not found:
+        where = artifact or ("any version in the store" if manifests else "an empty store")
+        raise InputError(f"no row whose id begins with {row!r} in {where}")
+    click.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n\n".join(journey.tell(j) for j in found))
+
+
+@main.command()
+@click.option("--check", "check_file", type=click.Path(path_type=Path), help="Fail if this file is not the schema.")
+def schema(check_file: Path | None) -> None:
+    """Print the JSON Schema of recipes, for editors."""
+    from hala_factory import recipe
+
+    made = recipe.schema()
+    if check_file is None:
+        click.echo(made, nl=False)
+    elif not check_file.exists() or check_file.read_text(encoding="utf-8") != made:
+        raise HalaError(f"{check_file} is not the schema of today; write it with: hala-factory schema > {check_file}")
+
+
+@main.command()
+@click.argument("name", required=False)
+@json_option
+def steps(name: str | None, as_json: bool) -> None:
+    """List the steps recipes may use, or explain one of them with its fields."""
+    from hala_factory import recipe
+
+    known = recipe.load_steps()
+    if name and name not in known:
+        raise InputError(f"no step {name!r}{did_you_mean(name, known)}")
+    if as_json:
+        click.echo(
+            json.dumps({n: c.model_json_schema() for n, c in known.items() if name in (None, n)}, ensure_ascii=False)
+        )
+    elif name:
+        click.echo(recipe.explain(known[name]))
+    else:
+        lines = [[n, (c.__doc__ or "").strip().split("\n")[0]] for n, c in known.items()]
+        click.echo(_columns(["step", "does"], lines))
+
+
+@main.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Say what works on this machine."""
+    from hala_factory import health
+
+    facts = health.look()
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    click.echo(_columns(["what", "state", "to do"], [[f["what"], f["state"], f["todo"]] for f in facts]))
+
+
+@main.group()
+def tools() -> None:
+    """Environments of tools that cannot share ours."""
+
+
+@tools.command()
+@click.argument("tool", type=click.Choice(["vllm"]))
+def install(tool: str) -> None:
+    """Make the environment of a tool (on a machine without a GPU, its CPU build)."""
+    from hala_factory.generate import tools as environments
+
+    folder = environments.install_vllm(say=lambda line: click.echo(line, err=True))
+    click.echo(f"{tool}: {folder}")
+
+
+def project_file(name: str) -> Path:
+    """A file that travels with the project: in the working directory, else in the package."""
+    here = Path(name)
+    if here.exists():
+        return here
+    with resources.as_file(resources.files("hala_factory.project").joinpath(name)) as path:
+        return path.resolve()
+
+
+def _catalog(file: Path | None) -> Loaded:
+    from hala_factory import catalog
+
+    return catalog.load(file or project_file("catalog.yaml"))
+
+
+def _all_recipes() -> list[Path]:
+    return sorted(project_file("recipes").glob("*.yaml"))
+
+
+def _recipe_file(recipe: str) -> Path:
+    if recipe.endswith((".yaml", ".yml")) or os.sep in recipe:
+        return Path(recipe)
+    found = project_file(f"recipes/{recipe}.yaml")
+    if not found.exists():
+        names = [p.stem for p in _all_recipes()]
+        raise InputError(f"no recipe {recipe!r}{did_you_mean(recipe, names)}; or give the path of a .yaml file")
+    return found
+
+
+def _store(place: str | None) -> Store:
+    from hala_factory.store import Store
+
+    return Store.at(place or os.environ.get("HALA_STORE") or "store")
+
+
+def _plan(
+    recipe: str, profile: str | None, limit: int | None, catalog_file: Path | None, store_place: str | None
+) -> Plan:
+    from hala_factory import plan
+    from hala_factory import recipe as recipes
+
+    ready = recipes.load(_recipe_file(recipe), _catalog(catalog_file), profile, limit)
+    return plan.plan(ready, _store(store_place))
+
+
+def _manifest(store: Store, artifact: str) -> dict[str, Any]:
+    name, _, version = artifact.partition("@")
+    manifest = store.manifest(name, version) if version else None
+    if manifest is None:
+        known = [f"{m['name']}@{m['version']}" for m in store.versions()]
+        raise InputError(
+            f"{store.root} holds no {artifact!r}{did_you_mean(artifact, known) or '; nothing is built yet'}"
+        )
+    return manifest
+
+
+def _told_rows(rows: dict[str, Any]) -> str:
+    gone = {status: sum(rows[status].values()) for status in ("dropped", "failed")}
+    told = ", ".join(f"{n:,} {status}" for status, n in {"in": rows["in"], "kept": rows["kept"], **gone}.items())
+    lines = [f"  rows    {told}"]
+    counts = [(n, status, reason) for status in gone for reason, n in rows[status].items()]
+    lines += [
+        f"    {n:>9,}  {status:<8} {reason}" for n, status, reason in sorted(counts, key=lambda c: (-c[0], c[2]))
+    ]
+    return "\n".join(lines)
+
+
+def _columns(head: list[str], lines: list[list[str]]) -> str:
+    widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in [head, *lines]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Asking: the way from a step to an engine, past the store, so that nothing is asked twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Self
+
+from hala_factory.generate.answers import Answer, Request, Unit
+from hala_factory.generate.engines import Engine
+from hala_factory.generate.store import GenerationStore
+
+
+@dataclass
+class Counts:
+    """What a build asked, and what it cost."""
+
+    requests: int = 0
+    """Answers that steps asked for."""
+    from_store: int = 0
+    """Of these, answered without the engine: stored already, or the same as one under way."""
+    prompt_tokens: int = 0
+    """Tokens the engine read for this build."""
+    output_tokens: int = 0
+    """Tokens the engine wrote for this build."""
+    failures: int = 0
+    """Requests the engine refused, could not answer, or had no record of."""
+
+    def told(self) -> dict[str, int]:
+        """The counts for `--json`."""
+        return asdict(self)
+
+
+class Asker:
+    """Answers a step's prompts: from the store, else from the engine, whose answer is stored at once.
+
+    The engine is started at the first prompt that is not stored. Equal prompts under way are asked once.
+    Use as an asynchronous context manager; on leaving, the engine stops and the store is closed.
+    """
+
+    def __init__(self, engine: Engine, store: GenerationStore) -> None:
+        self.engine = engine
+        self.store = store
+        self.unit: Unit = engine.unit
+        self.counts = Counts()
+        self._under_way: dict[str, asyncio.Task[Answer]] = {}
+        self._starting = asyncio.Lock()
+        self._started = False
+        self._proven = False
+
+    async def __call__(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        temperature: float,
+        max_tokens: int,
+        seed: int | None = None,
+        text: str | None = None,
+    ) -> Answer:
+        """The answer to a prompt; `text` is the bare text in it, for engines that take no prompt.
+
+        Raises BuildError when the engine is beyond help or the disk is full, TypeError for a message
+        without text.
+        """
+        spoken = tuple((m["role"], m["content"]) for m in messages)
+        if not self.engine.prompted and text is not None:
+            spoken = (("user", text),)
+        request = Request(spoken, temperature, max_tokens, seed, text)
+        key = request.key(self.store.model)
+        self.counts.requests += 1
+        task = self._under_way.get(key)
+        if task is None:
+            stored = self.store.get(key)
+            if stored is None:
+                task = self._under_way[key] = asyncio.create_task(self._ask(key, request))
+                task.add_done_callback(lambda t: self._done(key, t))
+                return await asyncio.shield(task)  # paid for: goes on, and is stored, if this caller gives up
+        self.counts.from_store += 1
+        answer = stored if task is None else await asyncio.shield(task)
+        return answer
+
+    async def _ask(self, key: str, request: Request) -> Answer:
+        await self._start()
+        answer = await self.engine.answer(request)
+        self.counts.prompt_tokens += answer.prompt_tokens
+        self.counts.output_tokens += answer.output_tokens
+        self.counts.failures += answer.finish_reason in ("error", "miss")
+        if answer.finish_reason in ("stop", "length"):
+            self._proven = True
+            self.store.put(key, request, answer)
+        elif answer.finish_reason == "error" and answer.final and self._proven:
+            # A refusal counts as the row's own only from an engine that does answer; one that refuses
+            # everything is set up wrongly, and what it said must not outlive that.
+            self.store.put(key, request, answer)
+        return answer
+
+    def _done(self, key: str, task: asyncio.Task[Answer]) -> None:
+        del self._under_way[key]
+        if not task.cancelled():
+            task.exception()  # seen here, in case that every caller has given up
+
+    async def _start(self) -> None:
+        if self._started:
+            return
+        async with self._starting:
+            if not self._started:
+                await self.engine.__aenter__()
+                self._started = True
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self.store.close)
+            if self._started:
+                stack.push_async_exit(self.engine)
+            under_way = list(self._under_way.values())
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)

@@ -1,0 +1,77 @@
+"""Engines: what answers for a model of the catalog, be it a server, a file of answers or a small translator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from hala_factory.catalog import Model
+from hala_factory.fingerprint import file_digest
+from hala_factory.generate.answers import Answer, Request, Unit
+
+
+class Engine(Protocol):
+    """Answers requests between entering and leaving; making one starts nothing and asks nothing."""
+
+    unit: Unit
+    """`segment`: give it pieces of texts; `text`: give it whole texts."""
+    prompted: bool
+    """Whether the messages decide the answer; if not, the bare text does."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers, and nothing else: the same wherever and however fast they are made."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def answer(self, request: Request) -> Answer:
+        """The model's answer. A refusal of this one request is an answer; raises BuildError when nothing can go on."""
+
+
+def make_engine(
+    name: str,
+    model: Model,
+    folder: Path,
+    *,
+    work: Path,
+    revision: str | None = None,
+    digests: Callable[[Path], str] = file_digest,
+) -> Engine:
+    """The engine of a catalog entry called `name`.
+
+    Relative paths of the entry start at `folder`; `work` (a store's root) takes logs and converted
+    checkpoints. `revision` is the resolved one where the entry names none, and `digests` the SHA-256 of a
+    file (a cached one saves reading large weights again). Raises InputError when the entry cannot work here.
+    """
+    pinned = revision or model.revision
+    if model.engine == "recorded":
+        from hala_factory.generate.recorded import RecordedEngine
+
+        return RecordedEngine(name, files=model.path or [], folder=folder)
+    if model.engine == "openai":
+        from hala_factory.generate.client import ChatEngine
+
+        return ChatEngine.of(name, model, revision=pinned)
+    checkpoint: Path | str = folder / one_path(name, model) if model.path else str(model.hub)
+    if model.engine == "vllm":
+        from hala_factory.generate.vllm import VllmEngine
+
+        return VllmEngine(name, model, checkpoint, revision=pinned, logs=work / "logs", digests=digests)
+    from hala_factory.generate.local import LocalEngine
+
+    return LocalEngine(name, model, checkpoint, revision=pinned, converted=work / "converted", digests=digests)
+
+
+def one_path(name: str, model: Model) -> str:
+    """The checkpoint folder of a model. Raises InputError when the entry lists several."""
+    from hala_factory.errors import InputError
+
+    if not isinstance(model.path, str):
+        raise InputError(f"model {name!r}: 'path' of a {model.engine} model is one checkpoint folder, not a list")
+    return model.path

@@ -1,0 +1,244 @@
+"""The generation store: every answer a model ever gave, so that nothing is asked (and paid) twice.
+
+The model:
+- `<root>/<model>-<fp12>/` holds the answers of one model: `model.json` says which, `segment-*.parquet` hold
+  them, `journal-*.jsonl` hold the latest (see `journal`).
+- A journal becomes the segment of the same token: written whole, then renamed, then the journal goes. Done
+  twice it gives the same segment, so a crash between the two loses and doubles nothing.
+- In memory stand only 64-bit prefixes of the keys and where their answers lie; a hit is verified by its full
+  key. Of several answers to one key the first in time counts, and a refusal only where nothing else stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hala_factory.errors import BuildError
+from hala_factory.generate.answers import Answer, ModelIdentity, Request
+from hala_factory.generate.journal import Journal, abandoned, answer_of, entries, told
+from hala_factory.store import atomic, read_json, write_json
+
+SEGMENT_ROWS = 8_192
+GROUP_ROWS = 256
+"""Rows that are read together for one hit: about a millisecond and a megabyte of texts."""
+GROUPS_KEPT = 64
+FILES_KEPT = 64
+
+SEGMENT = pa.schema(
+    {
+        "key": pa.string(),
+        "messages": pa.list_(pa.struct({"role": pa.string(), "content": pa.string()})),
+        "temperature": pa.float64(),
+        "max_tokens": pa.int64(),
+        "seed": pa.int64(),
+        "answer": pa.string(),
+        "finish_reason": pa.string(),
+        "prompt_tokens": pa.int64(),
+        "output_tokens": pa.int64(),
+        "error": pa.string(),
+        "time": pa.timestamp("ms", "UTC"),
+    }
+)
+"""The columns of a segment; `key` is 64 hex digits, `time` when the answer came."""
+
+_READ = ["key", "answer", "finish_reason", "prompt_tokens", "output_tokens", "error"]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Where answers lie, sorted by the prefix of their keys: 16 bytes each."""
+
+    prefix: npt.NDArray[np.uint64]
+    segment: npt.NDArray[np.uint32]
+    row: npt.NDArray[np.uint32]
+
+    def __len__(self) -> int:
+        return len(self.prefix)
+
+    def by(self, order: npt.NDArray[np.intp]) -> _Run:
+        return _Run(self.prefix[order], self.segment[order], self.row[order])
+
+    def find(self, prefix: int) -> Iterator[tuple[int, int]]:
+        """Segment and row of every answer under this prefix."""
+        place = int(np.searchsorted(self.prefix, np.uint64(prefix)))
+        while place < len(self) and self.prefix[place] == prefix:
+            yield int(self.segment[place]), int(self.row[place])
+            place += 1
+
+
+def _joined(runs: list[_Run]) -> _Run:
+    return _Run(
+        np.concatenate([r.prefix for r in runs]),
+        np.concatenate([r.segment for r in runs]),
+        np.concatenate([r.row for r in runs]),
+    )
+
+
+class GenerationStore:
+    """The answers of one model. One event loop or thread uses an object; any number of processes a folder.
+
+    What another process writes is seen by the next opener. Raises BuildError for a segment that is torn or
+    corrupt, for a full disk, and for a folder that belongs to another model.
+    """
+
+    def __init__(self, root: Path, model: ModelIdentity, *, segment_rows: int = SEGMENT_ROWS) -> None:
+        self.model = model
+        self.folder = root / model.folder
+        self._segment_rows = segment_rows
+        self._segments: list[Path] = []
+        self._runs: list[_Run] = []
+        self._journal: Journal | None = None
+        self._pending: dict[str, tuple[int, int]] = {}
+        self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
+        self._files: OrderedDict[int, pq.ParquetFile] = OrderedDict()
+        self._claim()
+        for journal in sorted(self.folder.glob("journal-*.jsonl")):
+            with abandoned(journal) as ours:
+                if ours:
+                    _seal(journal)
+        self._load(sorted(self.folder.glob("segment-*.parquet")))
+
+    def _claim(self) -> None:
+        record = self.folder / "model.json"
+        known = read_json(record)
+        if known is None:
+            with told(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(
+                record,
+                {"name": self.model.name, "fingerprint": self.model.fingerprint, "identity": self.model.content},
+            )
+        elif known["fingerprint"] != self.model.fingerprint:
+            raise BuildError(f"{self.folder} holds the answers of another model (see model.json); move it away")
+
+    def __len__(self) -> int:
+        """Answers in store; one counts twice where two processes asked for it at the same time."""
+        return sum(len(r) for r in self._runs) + len(self._pending)
+
+    def get(self, key: str) -> Answer | None:
+        """The stored answer to a request's key."""
+        if self._journal and key in self._pending:
+            return answer_of(self._journal.read(*self._pending[key]))
+        refusal = None
+        for segment, row in (place for run in self._runs for place in run.find(int(key[:16], 16))):
+            fields = self._row(segment, row)
+            if fields["key"] == key:
+                if fields["error"] is None:
+                    return answer_of(fields)
+                refusal = refusal or answer_of(fields)
+        return refusal
+
+    def put(self, key: str, request: Request, answer: Answer) -> None:
+        """Store an answer; it is on disk when this returns."""
+        if self._journal is None:
+            self._journal = Journal(self.folder)
+        self._pending[key] = self._journal.append(key, request, answer)
+        if len(self._pending) >= self._segment_rows:
+            self._turn_over()
+
+    def close(self) -> None:
+        """Make a segment of what is still in the journal, and let go of all files."""
+        try:
+            self._turn_over()
+        finally:
+            for file in self._files.values():
+                file.close()
+            self._files.clear()
+            self._groups.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _turn_over(self) -> None:
+        if self._journal is None:
+            return
+        journal, self._journal = self._journal, None
+        try:
+            segment = _seal(journal.path)  # on a full disk the journal stays, and the next opener tries again
+        finally:
+            journal.release()
+        self._pending.clear()
+        if segment:
+            self._load([segment])
+
+    def _load(self, segments: list[Path]) -> None:
+        runs, times = [], []
+        for path in segments:
+            with _named(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+                table = file.read(["key", "time"])
+            starts = pc.utf8_slice_codeunits(table["key"], 0, 16).to_pylist()
+            prefix = np.frombuffer(bytes.fromhex("".join(starts)), ">u8").astype(np.uint64)
+            number = np.full(len(prefix), len(self._segments), np.uint32)
+            runs.append(_Run(prefix, number, np.arange(len(prefix), dtype=np.uint32)))
+            times.append(table["time"].cast(pa.int64()).to_numpy())
+            self._segments.append(path)
+        if not runs:
+            return
+        found = _joined(runs)
+        self._runs.append(found.by(np.lexsort((np.concatenate(times), found.prefix))))
+        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+            both = _joined(self._runs[-2:])  # the older one first, and the sort is stable
+            self._runs[-2:] = [both.by(np.argsort(both.prefix, kind="stable"))]
+
+    def _row(self, segment: int, row: int) -> dict[str, Any]:
+        group, within = divmod(row, GROUP_ROWS)
+        table = self._groups.get((segment, group))
+        if table is None:
+            with _named(self._segments[segment]):
+                table = self._file(segment).read_row_group(group, columns=_READ)
+            self._groups[segment, group] = table
+            if len(self._groups) > GROUPS_KEPT:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end((segment, group))
+        fields: dict[str, Any] = table.slice(within, 1).to_pylist()[0]
+        return fields
+
+    def _file(self, segment: int) -> pq.ParquetFile:
+        file = self._files.get(segment)
+        if file is None:
+            file = self._files[segment] = pq.ParquetFile(self._segments[segment], page_checksum_verification=True)
+            if len(self._files) > FILES_KEPT:
+                self._files.popitem(last=False)[1].close()
+        self._files.move_to_end(segment)
+        return file
+
+
+def _seal(journal: Path) -> Path | None:
+    """The segment made from a journal that is ours, None if it holds nothing; the journal is gone."""
+    segment = journal.with_name(f"segment-{journal.stem.rpartition('-')[2]}.parquet")
+    rows = [] if segment.exists() else list(entries(journal))
+    if rows:
+        table = pa.Table.from_pylist(rows, SEGMENT)
+        with atomic(segment) as temporary:
+            pq.write_table(table, temporary, compression="zstd", row_group_size=GROUP_ROWS, write_page_checksum=True)
+    whole = segment.exists()
+    journal.unlink()
+    return segment if whole else None
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Re-tell what pyarrow finds wrong with a segment as a BuildError that names it."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as e:
+        found = str(e).splitlines()[0] if str(e) else type(e).__name__
+        todo = "put it back from a copy, or move it away to have its answers asked again"
+        raise BuildError(f"{path}: a torn or corrupt segment ({found}); {todo}") from e

@@ -1,0 +1,41 @@
+"""`doctor`: what works on this machine, and what to do about what does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+
+from hala_factory.generate import tools
+
+
+def look() -> list[dict[str, str]]:
+    """One fact per part: `what`, `state`, `todo` (empty when nothing is)."""
+    vllm = tools.find_vllm()
+    local = all(importlib.util.find_spec(m) for m in ("ctranslate2", "transformers", "torch"))
+    gpu = shutil.which("nvidia-smi") is not None
+    free = shutil.disk_usage(".").free // 2**30
+    return [
+        _fact("python", f"{platform.python_version()} at {sys.executable}"),
+        _fact("cores", str(len(os.sched_getaffinity(0)))),
+        _fact("disk free here", f"{free} GB", "" if free >= 5 else "builds need room: use --store on a larger disk"),
+        _fact(
+            "GPU", "found" if gpu else "none", "" if gpu else "vllm runs its CPU build; engine 'local' suits a laptop"
+        ),
+        _fact("engine openai, recorded", "ready"),
+        _fact(
+            "engine vllm", str(vllm) if vllm else "not installed", "" if vllm else "hala-factory tools install vllm"
+        ),
+        _fact(
+            "engine local", "ready" if local else "not installed", "" if local else 'pip install "hala-factory[local]"'
+        ),
+        _fact(
+            "Hub token", "set" if os.environ.get("HF_TOKEN") else "not set", "HF_TOKEN opens gated sources and models"
+        ),
+    ]
+
+
+def _fact(what: str, state: str, todo: str = "") -> dict[str, str]:
+    return {"what": what, "state": state, "todo": todo}

@@ -1,0 +1,249 @@
+"""A plan: what building a recipe means, stage by stage, as data that is printed, executed and asserted.
+
+The model:
+- A stage is a source, a run of filters (one pass over each shard), a barrier, a step that asks a model, or the corpus.
+- Its fingerprint covers what decides its output: steps, their code's revision, and the fingerprints before it.
+- A stage is stored when its record stands under that fingerprint; everything after one that is not, is to run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from hala_factory import catalog, reader
+from hala_factory.errors import InputError, did_you_mean
+from hala_factory.fingerprint import fingerprint
+from hala_factory.generate.engines import Engine, make_engine
+from hala_factory.recipe import Ready, SourceUse
+from hala_factory.step import Ask, Barrier, Filter, Step
+from hala_factory.store import StageFolder, Store
+
+FORMAT = 1
+"""Raised when the files of a stage or corpus are laid out differently."""
+
+Kind = Literal["source", "filter", "barrier", "ask", "corpus"]
+Status = Literal["stored", "to run"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: what it does, from which stages, and whether that is done already."""
+
+    name: str
+    kind: Kind
+    fingerprint: str
+    inputs: tuple[str, ...] = ()
+    """Names of the stages it reads, in order."""
+    steps: tuple[Step, ...] = ()
+    use: SourceUse | None = None
+    located: reader.Located | None = None
+    engine: Engine | None = None
+    status: Status = "to run"
+    reason: str = ""
+    rows_out: int | None = None
+    shards_done: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """The stage for `plan --json`."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "steps": [s.label for s in self.steps],
+            "status": self.status,
+            "reason": self.reason,
+            "rows_out": self.rows_out,
+            "fingerprint": self.fingerprint,
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `build` will do for one recipe."""
+
+    ready: Ready
+    store: Store
+    stages: tuple[Stage, ...]
+    manifest: dict[str, Any] | None = field(default=None, repr=False)
+    """Of the version that stands already, if one does."""
+
+    @property
+    def artifact(self) -> str:
+        """`name@version`."""
+        return f"{self.ready.recipe.name}@{self.ready.recipe.version}"
+
+    @property
+    def corpus(self) -> Stage:
+        """The last stage."""
+        return self.stages[-1]
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name."""
+        return next(s for s in self.stages if s.name == name)
+
+    def folder(self, stage: Stage) -> StageFolder:
+        """Where a stage's outputs stand."""
+        return self.store.stage(stage.name, stage.fingerprint)
+
+
+def plan(ready: Ready, store: Store) -> Plan:
+    """Lay out the stages of a recipe and look up which are stored.
+
+    Raises InputError for a source that cannot be found or lacks a column, and when a version that stands was
+    built from something else.
+    """
+    manifest = store.manifest(ready.recipe.name, ready.recipe.version)
+    stages = [_source(use, ready, store, manifest) for use in ready.recipe.sources]
+    before = tuple(s.name for s in stages)
+    for steps in _fused(ready.recipe.steps):
+        stage = _stage(steps, before, stages, ready, store)
+        stages.append(stage)
+        before = (stage.name,)
+    decided = {"inputs": [_named(stages, n) for n in before], "exports": list(ready.recipe.exports), "format": FORMAT}
+    stages.append(Stage("corpus", "corpus", fingerprint({"name": ready.recipe.name, **decided}), before))
+    made = Plan(ready, store, tuple(_looked_up(stages, store, manifest)), manifest)
+    _refuse_changed(made)
+    return made
+
+
+def _named(stages: list[Stage], name: str) -> str:
+    return next(s.fingerprint for s in stages if s.name == name)
+
+
+def _fused(steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
+    """Consecutive filters together, every other step alone."""
+    groups: list[tuple[Step, ...]] = []
+    for step in steps:
+        if isinstance(step, Filter) and groups and isinstance(groups[-1][0], Filter):
+            groups[-1] += (step,)
+        else:
+            groups.append((step,))
+    return groups
+
+
+def _source(use: SourceUse, ready: Ready, store: Store, manifest: dict[str, Any] | None) -> Stage:
+    entry = ready.sources[use.source]
+    locked = ((manifest or {}).get("lock") or {}).get("sources", {}).get(use.source, {})
+    located = reader.locate(
+        entry,
+        ready.catalog.folder,
+        revision=entry.revision or locked.get("revision"),
+        sample=ready.samples,
+        digests=store.digest_of,
+    )
+    columns_present(use, entry, located)
+    decided = {
+        "source": use.source,
+        "rows": entry.rows,
+        "columns": entry.mapping,
+        "languages": entry.languages if entry.rows == "pair" else [],
+        "subset": entry.subset,
+        "licences": {"": entry.licence, **{k: s.licence for k, s in entry.subsets.items()}},
+        "strip": entry.strip,
+        "format": located.format,
+        "files": [[f.name, f.digest, f.language] for f in located.files],
+        "where": use.where,
+        "limit": use.limit,
+        "reader": reader.REVISION,
+        "layout": FORMAT,
+    }
+    return Stage(f"source-{use.source}", "source", fingerprint(decided), use=use, located=located)
+
+
+def columns_present(use: SourceUse, entry: catalog.Source, located: reader.Located) -> None:
+    """Raise InputError when the files' columns are known and one that is needed is not among them."""
+    found = reader.columns_of(entry, located)
+    if found is None:
+        return
+    optional = {entry.mapping.get("input"), entry.mapping.get("system")}
+    needed = [c for c in entry.mapping.values() if c not in optional]
+    needed += [c for c in use.where if c != "without_code"] + ([entry.subset] if entry.subset else [])
+    for column in needed:
+        if column.split(".")[0] not in {f.split(".")[0] for f in found}:
+            where = located.files[0].name if located.files else use.source
+            raise InputError(
+                f"source {use.source!r}: {where} has no column {column!r}{did_you_mean(column, found)}"
+                f"{'' if len(found) > 12 else '; it has: ' + ', '.join(found)}"
+            )
+
+
+def _stage(steps: tuple[Step, ...], inputs: tuple[str, ...], stages: list[Stage], ready: Ready, store: Store) -> Stage:
+    first, last = steps[0], steps[-1]
+    name = first.label if first is last else f"{first.label}-to-{last.label}"
+    if any(s.name == name for s in stages):
+        name = f"{name}-{len(stages)}"
+    decided: dict[str, Any] = {
+        "inputs": [_named(stages, n) for n in inputs],
+        "steps": [s.identity() for s in steps],
+        "layout": FORMAT,
+    }
+    engine = None
+    kind: Kind = "filter"
+    if isinstance(first, Barrier):
+        kind = "barrier"
+        decided["sources"] = [u.source for u in ready.recipe.sources]
+    elif isinstance(first, Ask):
+        kind = "ask"
+        engine = engine_for(first, ready, store)
+        decided["model"] = engine.identity
+        decided["called"] = ready.model(first.model)[0]
+    return Stage(name, kind, fingerprint(decided), inputs, steps, engine=engine)
+
+
+def engine_for(step: Ask, ready: Ready, store: Store) -> Engine:
+    """The engine of the model that answers for this step."""
+    name, model = ready.model(step.model)
+    return make_engine(name, model, ready.catalog.folder, work=store.root, digests=store.digest_of)
+
+
+def _looked_up(stages: list[Stage], store: Store, manifest: dict[str, Any] | None) -> list[Stage]:
+    known: dict[str, Stage] = {}
+    for stage in stages:
+        fresh = [known[n] for n in stage.inputs if known[n].status != "stored"]
+        record = None
+        if stage.kind == "corpus":
+            if manifest and manifest["fingerprint"] == stage.fingerprint:
+                record = {"rows": {"kept": manifest["rows"]["kept"]}}
+        else:
+            record = store.stage(stage.name, stage.fingerprint).record()
+        if record is not None:
+            known[stage.name] = replace(stage, status="stored", reason="unchanged", rows_out=record["rows"]["kept"])
+        else:
+            known[stage.name] = replace(stage, reason=_why(stage, fresh, store, manifest))
+    # what only leads to stored stages need not be there, e.g. after a clean-up of old stage outputs
+    if known["corpus"].status == "stored":
+        known = {
+            n: s if s.status == "stored" else replace(s, reason="not needed: the corpus is stored")
+            for n, s in known.items()
+        }
+    return list(known.values())
+
+
+def _why(stage: Stage, fresh: list[Stage], store: Store, manifest: dict[str, Any] | None) -> str:
+    if stage.kind == "corpus":
+        return "never built" if manifest is None else "what it is made from has changed"
+    folder = store.stage(stage.name, stage.fingerprint).path
+    done = len(list(folder.glob("done-*.json")))
+    if (folder / "stage.json").exists():
+        return "stored, but a file of it is gone or damaged"
+    if done:
+        return f"interrupted: {done} shard{'s' * (done != 1)} done"
+    if fresh:
+        return f"follows {fresh[0].name}"
+    built = any(p.is_dir() for p in folder.parent.glob(f"{stage.name}-" + "[0-9a-f]" * 12))
+    return "changed since it was built" if built else "never built"
+
+
+def _refuse_changed(plan: Plan) -> None:
+    recipe, manifest = plan.ready.recipe, plan.manifest
+    if manifest is None or recipe.version == "dev" or manifest["fingerprint"] == plan.corpus.fingerprint:
+        return
+    then = {s["name"]: s["fingerprint"] for s in manifest["stages"]}
+    changed = next((s.name for s in plan.stages if then.get(s.name) != s.fingerprint), "corpus")
+    raise InputError(
+        plan.ready.document.fault(
+            ("version",),
+            f"{plan.artifact} stands already and was built from something else (first difference: stage {changed!r}); "
+            "bump the version",
+        )
+    )

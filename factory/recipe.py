@@ -1,0 +1,321 @@
+"""Recipes: what a corpus is made of and by which steps, read from YAML and checked before anything runs."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import json
+import operator
+import pkgutil
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+import hala_factory.filters
+import hala_factory.quality
+from hala_factory import rows, yamlfile
+from hala_factory.catalog import Key, Loaded, Model, Scalar, Source, validate
+from hala_factory.errors import Fault, InputError, did_you_mean
+from hala_factory.step import Columns, Step, registered
+
+Export = Literal["messages", "conversations"]
+VERSION = r"^(dev|\d+\.\d+\.\d+(-[0-9a-z.-]+)?)$"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class SourceUse(_Part):
+    """A source of the catalog as this recipe uses it."""
+
+    source: str
+    """Its name in the catalog."""
+    limit: int | None = Field(None, ge=1)
+    """Take the first so many rows (that satisfy `where`)."""
+    where: dict[str, Scalar | list[Scalar]] = {}
+    """Take only rows whose column has this value (or one of these); `without_code: true` leaves out code."""
+
+
+class Profile(_Part):
+    """Another way to build the same recipe: overrides of sources, limits, models, steps and version."""
+
+    version: str | None = Field(None, pattern=VERSION)
+    """Version to build; `dev` may be rebuilt."""
+    sources: Literal["samples"] | list[SourceUse] | None = None
+    """`samples`: read every source's `sample:` instead of the source itself."""
+    limit: int | None = Field(None, ge=1)
+    """At most so many rows of every source."""
+    models: dict[str, str] = {}
+    """Which model of the catalog answers in place of another."""
+    steps: dict[str, dict[str, Any]] = {}
+    """Fields to change, by the name of the step."""
+
+
+class Recipe(_Part):
+    """How one corpus is made."""
+
+    name: Key
+    """Name of the corpus."""
+    kind: Literal["corpus"]
+    """What is made."""
+    version: str = Field(pattern=VERSION)
+    """`1.2.3`, which once built never changes, or `dev`, which may be rebuilt. Quote it."""
+    language: str
+    """Code of the language the corpus is for."""
+    description: str = ""
+    """One sentence for its card."""
+    sources: tuple[SourceUse, ...] = Field(min_length=1)
+    """Where rows come from, in order."""
+    steps: tuple[Step, ...] = ()
+    """What happens to them, in order."""
+    exports: tuple[Export, ...] = ("messages",)
+    """Forms to publish: `messages` is ours, `conversations` is ShareGPT's (from, value) as Hala publishes it."""
+    profiles: dict[Key, Profile] = {}
+    """Named overrides, chosen with `--profile`."""
+
+
+class Ready(BaseModel):
+    """A recipe with a profile applied, checked against its catalog: all a plan needs."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    recipe: Recipe
+    profile: str | None
+    samples: bool
+    sources: dict[str, Source]
+    models: dict[str, str]
+    """Model named by a step → model that answers."""
+    catalog: Loaded
+    document: yamlfile.Document
+    places: dict[str, int]
+    """Label of a step → its index in the file."""
+
+    def model(self, name: str) -> tuple[str, Model]:
+        """The catalog's name and entry of the model that answers for `name`."""
+        stands_in = self.models.get(name, name)
+        return stands_in, self.catalog.catalog.models[stands_in]
+
+    @property
+    def kind(self) -> rows.RowKind:
+        """The kind of rows."""
+        return next(iter(self.sources.values())).rows
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages of pair rows."""
+        return next(iter(self.sources.values())).languages
+
+
+def load_steps(*, plugins: bool = True) -> dict[str, type[Step]]:
+    """Import every step: ours, and those of packages with an entry point in `hala_factory.steps`."""
+    for package in (hala_factory.filters, hala_factory.quality):
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    if plugins:
+        for point in importlib.metadata.entry_points(group="hala_factory.steps"):
+            point.load()
+    return registered()
+
+
+@functools.cache
+def recipe_type() -> type[Recipe]:
+    """`Recipe` whose steps are a union of all known ones, told apart by the word after `step:`."""
+    union: Any = functools.reduce(operator.or_, load_steps().values())
+    steps: Any = tuple[Annotated[union, Field(discriminator="step")], ...]
+    return create_model("Recipe", __base__=Recipe, __doc__=Recipe.__doc__, steps=(steps, ()))
+
+
+def schema() -> str:
+    """The JSON Schema of recipes, for editors."""
+    made = recipe_type().model_json_schema()
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(made, ensure_ascii=False, indent=1) + "\n"
+
+
+def load(path: Path, catalog: Loaded, profile: str | None = None, limit: int | None = None) -> Ready:
+    """Read a recipe, apply a profile, check it all. Raises InputError with every fault of the file.
+
+    `limit` (rows of every source) is the command line's; it makes the version `dev`.
+    """
+    document = yamlfile.read(path)
+    faults = _recognise(document)
+    recipe, found = validate(recipe_type(), document)
+    faults += [f for f in found if f.message]
+    if recipe is None:
+        raise InputError(_unique(faults))
+    chosen, applied = _apply(recipe, document, profile, faults)
+    if limit:
+        uses = [u.model_copy(update={"limit": min(limit, u.limit or limit)}) for u in applied.sources]
+        applied = applied.model_copy(update={"sources": tuple(uses), "version": "dev"})
+    sources = _sources(applied, catalog, document, chosen, faults)
+    _check_models(applied, catalog, document, chosen, faults)
+    _check_steps(applied, document, sources, faults)
+    if faults:
+        raise InputError(_unique(faults))
+    return Ready(
+        recipe=applied,
+        profile=profile,
+        samples=chosen.sources == "samples",
+        sources=sources,
+        models=dict(chosen.models),
+        catalog=catalog,
+        document=document,
+        places={s.label: i for i, s in enumerate(applied.steps)},
+    )
+
+
+def _unique(faults: list[Fault]) -> list[Fault]:
+    return sorted(set(faults))
+
+
+def _recognise(document: yamlfile.Document) -> list[Fault]:
+    """Faults that a union of steps would tell badly: an unknown or absent word after `step:`."""
+    found = []
+    steps = document.data.get("steps")
+    for i, step in enumerate(steps if isinstance(steps, list) else []):
+        word = step.get("step") if isinstance(step, dict) else None
+        if isinstance(step, dict) and word is None:
+            found.append(document.fault(("steps", i), "a step begins with 'step: ' and the name of a step"))
+        elif isinstance(step, dict) and word not in load_steps():
+            found.append(
+                document.fault(("steps", i, "step"), f"unknown step {word!r}{did_you_mean(str(word), load_steps())}")
+            )
+    return found
+
+
+def _apply(
+    recipe: Recipe, document: yamlfile.Document, name: str | None, faults: list[Fault]
+) -> tuple[Profile, Recipe]:
+    for word, each in recipe.profiles.items():  # a profile that cannot work is a fault whichever one is asked for
+        _overridden(recipe, each, document, word, faults)
+    if name is None:
+        return Profile(), recipe
+    if name not in recipe.profiles:
+        has = f"{did_you_mean(name, recipe.profiles)}" if recipe.profiles else "; it has none"
+        raise InputError([*faults, Fault(document.file, 0, 0, f"there is no profile {name!r}{has}")])
+    profile = recipe.profiles[name]
+    changes: dict[str, Any] = {"steps": _overridden(recipe, profile, document, name, [])}
+    if profile.version:
+        changes["version"] = profile.version
+    uses = tuple(profile.sources) if isinstance(profile.sources, list) else recipe.sources
+    if profile.limit:
+        uses = tuple(u.model_copy(update={"limit": min(profile.limit, u.limit or profile.limit)}) for u in uses)
+    return profile, recipe.model_copy(update={**changes, "sources": uses})
+
+
+def _overridden(
+    recipe: Recipe, profile: Profile, document: yamlfile.Document, word: str, faults: list[Fault]
+) -> tuple[Step, ...]:
+    labels = [s.label for s in recipe.steps]
+    for label in profile.steps:
+        if label not in labels:
+            message = f"the recipe has no step called {label!r}{did_you_mean(label, labels)}"
+            faults.append(document.fault(("profiles", word, "steps", label), message, key=True))
+    steps = []
+    for step in recipe.steps:
+        changes = profile.steps.get(step.label, {})
+        if not changes:
+            steps.append(step)
+            continue
+        data = {**step.model_dump(by_alias=True, exclude_unset=True), **changes, "step": step.step}
+        made, found = validate(type(step), document, data)
+        for fault, error_path in ((f, ("profiles", word, "steps", step.label)) for f in found):
+            faults.append(document.fault(error_path, fault.message, key=True))
+        steps.append(made or step)
+    return tuple(steps)
+
+
+def _sources(
+    recipe: Recipe, catalog: Loaded, document: yamlfile.Document, profile: Profile, faults: list[Fault]
+) -> dict[str, Source]:
+    known, found = catalog.catalog.sources, {}
+    for i, use in enumerate(recipe.sources):
+        place = ("sources", i, "source")
+        if use.source not in known:
+            faults.append(document.fault(place, f"unknown source {use.source!r}{did_you_mean(use.source, known)}"))
+        elif use.source in found:
+            faults.append(document.fault(place, f"source {use.source!r} is named twice"))
+        else:
+            found[use.source] = known[use.source]
+            if profile.sources == "samples" and known[use.source].sample is None:
+                faults.append(document.fault(place, f"source {use.source!r} has no sample in the catalog"))
+    kinds = {s.rows for s in found.values()}
+    if len(kinds) > 1:
+        pairs = sorted(n for n, s in found.items() if s.rows == "pair")
+        faults.append(
+            document.fault(
+                ("sources",), f"pair and instruction rows cannot be mixed; pair sources: {', '.join(pairs)}"
+            )
+        )
+    if kinds == {"pair"} and len({tuple(s.languages) for s in found.values()}) > 1:
+        faults.append(document.fault(("sources",), "the sources are pairs of different languages"))
+    return found
+
+
+def _check_models(
+    recipe: Recipe, catalog: Loaded, document: yamlfile.Document, profile: Profile, faults: list[Fault]
+) -> None:
+    known = catalog.catalog.models
+    for i, step in enumerate(recipe.steps):
+        model = getattr(step, "model", None)
+        if isinstance(model, str) and step.asks and model not in known:
+            faults.append(
+                document.fault(("steps", i, "model"), f"unknown model {model!r}{did_you_mean(model, known)}")
+            )
+    asked = {getattr(s, "model", None) for s in recipe.steps if s.asks}
+    for name, each in recipe.profiles.items():
+        for model, stands_in in each.models.items():
+            at = ("profiles", name, "models", model)
+            if model not in asked:
+                options = sorted(m for m in asked if m)
+                faults.append(
+                    document.fault(at, f"no step asks model {model!r}{did_you_mean(model, options)}", key=True)
+                )
+            if stands_in not in known:
+                faults.append(document.fault(at, f"unknown model {stands_in!r}{did_you_mean(stands_in, known)}"))
+
+
+def _check_steps(recipe: Recipe, document: yamlfile.Document, sources: dict[str, Source], faults: list[Fault]) -> None:
+    labels: dict[str, int] = {}
+    first = next(iter(sources.values()), None)
+    columns: Columns = rows.schema(first.rows, first.languages) if first else {}
+    for i, step in enumerate(recipe.steps):
+        if step.label in labels:
+            message = f"two steps are called {step.label!r}: give one of them a 'name'"
+            faults.append(document.fault(("steps", i, "name" if step.name else "step"), message))
+        labels[step.label] = i
+        for source in getattr(step, "prefer", []):
+            if source not in sources:
+                faults.append(
+                    document.fault(
+                        ("steps", i, "prefer"), f"the recipe has no source {source!r}{did_you_mean(source, sources)}"
+                    )
+                )
+        if first:
+            for field, message in step.faults(columns):
+                faults.append(document.fault(("steps", i, field), message))
+            columns = {**columns, **step.writes(columns)}
+
+
+def columns_after(ready: Ready) -> dict[str, pl.DataType]:
+    """The columns of the finished corpus."""
+    columns: Columns = rows.schema(ready.kind, ready.languages)
+    for step in ready.recipe.steps:
+        columns = {**columns, **step.writes(columns)}
+    return columns
+
+
+def explain(step: type[Step]) -> str:
+    """A step's documentation and its fields with their defaults, as text."""
+    import inspect
+
+    lines = [inspect.cleandoc(step.__doc__ or ""), ""]
+    for name, info in step.model_fields.items():
+        if name == "step":
+            continue
+        default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
+        lines.append(f"  {info.alias or name} ({default}){': ' + info.description if info.description else ''}")
+    return "\n".join(lines)

@@ -1,0 +1,219 @@
+"""The last stage: the corpus, in files that are cut the same way whatever the shards were, with its manifest."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import itertools
+import platform
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from hala_factory import card, store, yamlfile
+from hala_factory.errors import BuildError
+from hala_factory.fingerprint import file_digest
+from hala_factory.plan import FORMAT, Plan, Stage
+from hala_factory.recipe import columns_after
+from hala_factory.rows import LEDGER
+from hala_factory.run.files import Writer, batches
+from hala_factory.run.ledger import Ledger, Tally
+from hala_factory.step import Ask, Columns
+
+FILE_ROWS = 100_000
+"""Rows of a published file; a Parquet file of this size opens quickly in the Hub's viewer."""
+SHAREGPT = {"user": "human", "assistant": "gpt"}
+SOFTWARE = ("hala-factory", "polars", "pyarrow", "datatrove", "fasttext-predict", "pydantic")
+
+
+def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
+    """Write the corpus of a plan whose stages are all stored, and return its manifest.
+
+    The folder appears whole or not at all. Raises BuildError when the ledger of the whole build does not balance.
+    """
+    recipe = plan.ready.recipe
+    parts = [p for name in plan.corpus.inputs for p in parts_of(plan, plan.stage(name))]
+    ledger, stages = _ledger(plan)
+    columns = columns_after(plan.ready)
+    with store.atomic_folder(plan.store.corpus(recipe.name, recipe.version)) as folder:
+        digest = write_data(folder, parts, columns, recipe.exports, ledger.total.kept)
+        _write_dropped(folder, plan, columns)
+        shutil.copyfile(plan.ready.document.file, folder / "recipe.yaml")
+        lock = _lock(plan)
+        (folder / "lock.yaml").write_text(yamlfile.dump(lock), encoding="utf-8")
+        manifest: dict[str, Any] = {
+            "format": FORMAT,
+            "name": recipe.name,
+            "version": recipe.version,
+            "kind": recipe.kind,
+            "language": recipe.language,
+            "description": recipe.description,
+            "profile": plan.ready.profile,
+            "samples": plan.ready.samples,
+            "built_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "fingerprint": plan.corpus.fingerprint,
+            "digest": f"sha256:{digest}",
+            **ledger.told(),
+            "licences": _licences(parts),
+            "stages": stages,
+            "steps": [{**s.model_dump(mode="json", exclude_none=True), "label": s.label} for s in recipe.steps],
+            "exports": list(recipe.exports),
+            "generation": generation,
+            "lock": lock,
+            "software": {**{p: importlib.metadata.version(p) for p in SOFTWARE}, "python": platform.python_version()},
+        }
+        (folder / "README.md").write_text(card.render(manifest), encoding="utf-8")
+        files = sorted(p for p in folder.rglob("*") if p.is_file())
+        manifest["files"] = {
+            str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": file_digest(p)} for p in files
+        }
+        store.write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def parts_of(plan: Plan, stage: Stage) -> list[Path]:
+    """The parts of a stored stage, in order."""
+    folder = plan.folder(stage)
+    record = folder.record()
+    if record is None:
+        raise BuildError(f"{folder.path}: files of this stage are gone; run the same command again")
+    return [folder.part(s) for s in range(record["shards"])]
+
+
+def write_data(folder: Path, parts: list[Path], columns: Columns, exports: tuple[str, ...], kept: int) -> str:
+    """Write `data/` and the other exports; the digest of the rows.
+
+    The digest is SHA-256 over the rows in order, each as a line of JSON with the columns that are content
+    (measures, which hold a dot in their names, are not).
+    """
+    sha, content = hashlib.sha256(), [c for c in columns if "." not in c]
+    forms: dict[str, tuple[Columns, Callable[[pl.DataFrame], pl.DataFrame]]] = {"data": (columns, lambda f: f)}
+    if "conversations" in exports:
+        forms["conversations"] = (CONVERSATIONS, to_conversations)
+    count = max(1, -(-kept // FILE_ROWS))
+    groups = itertools.groupby(_numbered(parts), key=lambda pair: pair[0])
+    for number in range(count):
+        with contextlib.ExitStack() as stack:
+            name = f"train-{number:05d}-of-{count:05d}.parquet"
+            writers = {w: stack.enter_context(Writer(folder / w / name, form[0])) for w, form in forms.items()}
+            for _, frame in next(groups, (number, iter(())))[1]:
+                for word, writer in writers.items():
+                    writer.write(forms[word][1](frame))
+                lines = BytesIO()
+                frame.select(content).write_ndjson(lines)
+                sha.update(lines.getbuffer())
+    return sha.hexdigest()
+
+
+CONVERSATIONS: Columns = {
+    "id": pl.String(),
+    "conversations": pl.List(pl.Struct({"from": pl.String, "value": pl.String})),
+}
+
+
+def to_conversations(frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows in ShareGPT's form, as Hala is published: `conversations` of `from` (human, gpt, system) and `value`."""
+    turn = pl.element().struct
+    turns = pl.struct(turn.field("role").replace(SHAREGPT).alias("from"), turn.field("content").alias("value"))
+    return frame.select("id", pl.col("messages").list.eval(turns).alias("conversations"))
+
+
+def _numbered(parts: list[Path]) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The rows of all parts in order, each frame with the number of the published file it belongs to."""
+    position = 0
+    for part in parts:
+        for frame in batches(part):
+            while frame.height:
+                number, used = divmod(position, FILE_ROWS)
+                piece = frame.slice(0, FILE_ROWS - used)
+                frame = frame.slice(piece.height)
+                position += piece.height
+                yield number, piece
+
+
+def _write_dropped(folder: Path, plan: Plan, columns: Columns) -> None:
+    """Every row that was dropped or failed, stage by stage in order, with all that was measured of it."""
+    stages = plan.stages[:-1]
+    widest: Columns = {"stage": pl.String(), **LEDGER, **columns}
+    with Writer(folder / "dropped" / "dropped-00000.parquet", widest) as out:
+        for stage in stages:
+            stored = plan.folder(stage)
+            for shard in range(len(parts_of(plan, stage))):
+                for frame in batches(stored.dropped(shard)):
+                    out.write(frame.with_columns(stage=pl.lit(stage.name)))
+
+
+def _ledger(plan: Plan) -> tuple[Ledger, list[dict[str, Any]]]:
+    """The ledger of the whole build, and the told counts of each stage; both balanced, from stage to stage."""
+    whole, stages = Ledger(), []
+    kept_before = Ledger()
+    for stage in plan.stages[:-1]:
+        record = plan.folder(stage).record()
+        if record is None:
+            raise BuildError(f"stage {stage.name}: its files are gone; run the same command again")
+        here = Ledger.read([record])
+        here.balance(stage.name)
+        for source, tally in here.items():
+            mine = whole.setdefault(source, Tally())
+            if stage.kind == "source":
+                mine.rows_in += tally.rows_in
+            elif tally.rows_in != kept_before[source].kept:
+                raise BuildError(
+                    f"{stage.name}: {source}: {tally.rows_in} rows came in, "
+                    f"{kept_before[source].kept} were kept before"
+                )
+            mine.kept, mine.dropped, mine.failed = tally.kept, mine.dropped + tally.dropped, mine.failed + tally.failed
+            kept_before[source] = tally
+        for source in set(whole) - set(here) if stage.kind != "source" else ():
+            if kept_before[source].kept:
+                raise BuildError(f"{stage.name}: the {kept_before[source].kept} rows of {source} did not come in")
+        stages.append(
+            {
+                "name": stage.name,
+                "kind": stage.kind,
+                "fingerprint": stage.fingerprint,
+                "steps": [s.label for s in stage.steps],
+                "inputs": list(stage.inputs),
+                **here.told(),
+                "seconds": round(float(record["seconds"]), 3),
+            }
+        )
+    whole.balance("the whole build")
+    return whole, stages
+
+
+def _lock(plan: Plan) -> dict[str, Any]:
+    """What the corpus was made from: files by digest, revisions as resolved, models by what decides their answers."""
+    sources = {
+        stage.use.source: {
+            "hub": plan.ready.sources[stage.use.source].hub,
+            "revision": stage.located.revision,
+            "licence": plan.ready.sources[stage.use.source].licence,
+            "files": {f.name: {"bytes": f.size, "digest": f.digest} for f in stage.located.files},
+        }
+        for stage in plan.stages
+        if stage.use and stage.located
+    }
+    models = {}
+    for stage in plan.stages:
+        for step in stage.steps:
+            if isinstance(step, Ask) and stage.engine:
+                name, model = plan.ready.model(step.model)
+                facts = model.model_dump(mode="json", exclude_none=True, exclude={"endpoints", "api_key_env"})
+                models[name] = {**facts, "asked_as": step.model, "identity": stage.engine.identity}
+    return {"sources": sources, "models": models}
+
+
+def _licences(parts: list[Path]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for part in parts:
+        for frame in batches(part):
+            counts.update(dict(frame.get_column("licence").value_counts().iter_rows()))
+    return dict(sorted(counts.items()))

@@ -1,0 +1,71 @@
+"""A barrier stage: index every shard, decide once over all of them, then split each shard by the decision."""
+
+from __future__ import annotations
+
+import time
+
+import polars as pl
+
+from hala_factory import store
+from hala_factory.rows import LEDGER
+from hala_factory.run.files import BATCH, Writer, batches
+from hala_factory.run.ledger import Ledger, lost
+from hala_factory.run.passing import Job, finish, note
+from hala_factory.step import Barrier
+
+
+def index_shard(job: Job, shard: int) -> None:
+    """Write what the barrier must know of the rows of one shard."""
+    step = _barrier(job)
+    frames = []
+    for number, frame in enumerate(batches(job.inputs[shard])):
+        head = frame.select(
+            pl.lit(shard, dtype=pl.UInt32).alias("shard"),
+            (pl.int_range(pl.len(), dtype=pl.UInt32) + number * BATCH).alias("row"),
+            "id",
+            "source",
+        )
+        frames.append(head.hstack(step.index(frame)))
+    path = job.folder.side("index", shard)
+    with store.atomic(path) as temporary:
+        pl.concat(frames).write_parquet(temporary, mkdir=True)
+    job.folder.finish(shard, {"rows": sum(f.height for f in frames)}, [path], word="indexed")
+
+
+def decide(job: Job, sources: list[str]) -> None:
+    """Write which rows are to be dropped, of all shards."""
+    index = pl.scan_parquet([job.folder.side("index", s) for s in range(len(job.inputs))])
+    path = job.folder.side("decision", 0)
+    with store.atomic(path) as temporary:
+        decision = _barrier(job).decide(index, sources)
+        decision.sort("shard", "row").sink_parquet(temporary, engine="streaming")
+    job.folder.finish(0, {}, [path], word="decided")
+
+
+def split_shard(job: Job, shard: int) -> None:
+    """Split one shard into kept and dropped rows."""
+    started, ledger = time.monotonic(), Ledger()
+    decision = pl.read_parquet(job.folder.side("decision", 0)).filter(pl.col("shard") == shard).drop("shard")
+    decision = decision.rename({"reason": "verdict", "detail": "evidence"})
+    label = _barrier(job).label
+    part, dropped = job.folder.part(shard), job.folder.dropped(shard)
+    with Writer(part, job.columns_out) as kept_file, Writer(dropped, {**LEDGER, **job.columns_out}) as lost_file:
+        for number, frame in enumerate(batches(job.inputs[shard])):
+            ledger.take(frame)
+            rows = (pl.int_range(pl.len(), dtype=pl.UInt32) + number * BATCH).alias("row")
+            judged = frame.with_columns(rows).join(decision, on="row", how="left", maintain_order="left").drop("row")
+            kept = judged.filter(pl.col("verdict").is_null()).drop("verdict", "evidence")
+            gone = judged.filter(pl.col("verdict").is_not_null())
+            gone = lost(gone, "dropped", label, pl.col("verdict"), pl.col("evidence")).drop("verdict", "evidence")
+            kept_file.write(kept)
+            lost_file.write(gone)
+            ledger.keep(kept)
+            ledger.lose(gone)
+            note(job.folder, shard, ledger.total.rows_in)
+    finish(job, shard, ledger, started)
+
+
+def _barrier(job: Job) -> Barrier:
+    (step,) = job.steps
+    assert isinstance(step, Barrier)
+    return step

@@ -1,0 +1,238 @@
+"""`build`: executes a plan's stages in order, each under its lock, and then assembles the corpus."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from hala_factory import rows, store
+from hala_factory.errors import BuildError
+from hala_factory.generate.asking import Asker
+from hala_factory.plan import Plan, Stage
+from hala_factory.run.asking import ask_shards
+from hala_factory.run.assembling import assemble, parts_of
+from hala_factory.run.barring import decide, index_shard, split_shard
+from hala_factory.run.files import row_count
+from hala_factory.run.ledger import Ledger
+from hala_factory.run.passing import Job, filter_shard
+from hala_factory.run.shards import run_shards
+from hala_factory.run.sourcing import SourceJob, read_source
+from hala_factory.step import Columns
+from hala_factory.store import StageFolder
+
+SHARD_ROWS = 20_000
+"""Rows of a shard: small enough that a killed build loses seconds, large enough that files stay few."""
+
+
+class Watcher(Protocol):
+    """Is told how a build goes; the command line draws bars from it."""
+
+    def begins(self, stage: Stage, rows: int | None) -> None:
+        """A stage starts; `rows` come in, as far as known."""
+
+    def advances(self, stage: Stage, rows: int) -> None:
+        """So many rows of it are done."""
+
+    def ends(self, stage: Stage, told: dict[str, Any]) -> None:
+        """It is done: name, status, rows_in, rows_out, seconds."""
+
+
+def build(plan: Plan, watcher: Watcher, *, workers: int = 1, shard_rows: int = SHARD_ROWS) -> dict[str, Any]:
+    """Build what the plan says is to run; the answer of `build --json`.
+
+    Running it again after any interruption goes on where it stopped. Raises BuildError with what to do.
+    """
+    told: list[dict[str, Any]] = []
+    asked: dict[str, int] = {"requests": 0, "from_store": 0, "prompt_tokens": 0, "output_tokens": 0}
+    manifest = plan.manifest if plan.corpus.status == "stored" else None
+    if manifest is None:
+        sources = [s for s in plan.stages if s.kind == "source"]
+        _stages(sources, plan, watcher, told, partial(_read_sources, plan, workers=workers, shard_rows=shard_rows))
+        for stage in plan.stages[len(sources) : -1]:
+            _stages([stage], plan, watcher, told, partial(_run, plan, workers=workers, asked=asked))
+        started = time.monotonic()
+        watcher.begins(plan.corpus, None)
+        corpus = plan.store.corpus(plan.ready.recipe.name, plan.ready.recipe.version)
+        with StageFolder(corpus.parent).lock():
+            store.sweep(corpus.parent)
+            manifest = assemble(plan, asked)
+        count = manifest["rows"]["kept"]
+        told.append(_told(plan.corpus, "run", count, count, time.monotonic() - started))
+        watcher.ends(plan.corpus, told[-1])
+    else:
+        for stage in manifest["stages"]:
+            told.append(
+                {**_told(plan.corpus, "stored", stage["rows"]["in"], stage["rows"]["kept"], 0), "name": stage["name"]}
+            )
+        count = manifest["rows"]["kept"]
+        told.append(_told(plan.corpus, "stored", count, count, 0))
+        watcher.ends(plan.corpus, told[-1])
+    return {
+        "artifact": plan.artifact,
+        "path": str(plan.store.corpus(plan.ready.recipe.name, plan.ready.recipe.version)),
+        "digest": manifest["digest"],
+        "rows": manifest["rows"],
+        "stages": told,
+        "generation": asked,
+    }
+
+
+def _told(stage: Stage, status: str, rows_in: int, rows_out: int, seconds: float) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "status": status,
+        "rows_in": rows_in,
+        "rows_out": rows_out,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _stages(
+    stages: list[Stage],
+    plan: Plan,
+    watcher: Watcher,
+    told: list[dict[str, Any]],
+    run: Callable[[list[Stage]], None],
+) -> None:
+    """Run those of `stages` that are not stored, under their locks, and write their records."""
+    with contextlib.ExitStack() as stack:
+        fresh = []
+        for stage in sorted(stages, key=lambda s: s.name):  # one order of locks for every build of the store
+            if plan.folder(stage).record() is None:
+                stack.enter_context(plan.folder(stage).lock())
+                if plan.folder(stage).record() is None:
+                    fresh.append(stage)
+        fresh.sort(key=stages.index)
+        started = time.monotonic()
+        for stage in fresh:
+            store.sweep(plan.folder(stage).path)
+            (plan.folder(stage).path / "stage.json").unlink(missing_ok=True)
+            watcher.begins(stage, _expected(plan, stage))
+        if fresh:
+            with _watched(fresh, plan, watcher):
+                run(fresh)
+        for stage in stages:
+            if stage in fresh:
+                _complete(plan, stage, time.monotonic() - started)
+            record = plan.folder(stage).record()
+            if record is None:
+                raise BuildError(
+                    f"{plan.folder(stage).path}: files of this stage are gone; run the same command again"
+                )
+            status, seconds = ("run", float(record["seconds"])) if stage in fresh else ("stored", 0.0)
+            told.append(_told(stage, status, record["rows"]["in"], record["rows"]["kept"], seconds))
+            watcher.ends(stage, told[-1])
+
+
+def _complete(plan: Plan, stage: Stage, seconds: float) -> None:
+    folder = plan.folder(stage)
+    records, shard = [], 0
+    while (done := folder.done(shard)) is not None:
+        records.append(done)
+        shard += 1
+        if done.get("last") or (stage.kind != "source" and shard == len(_inputs(plan, stage))):
+            break
+    ledger = Ledger.read(records)
+    ledger.balance(stage.name)
+    for name in [stage.use.source] if stage.use else []:
+        ledger.setdefault(
+            name, Ledger.read([{"sources": {name: {"in": 0, "kept": 0, "dropped": {}, "failed": {}}}}])[name]
+        )
+    folder.complete({"name": stage.name, "fingerprint": stage.fingerprint, **ledger.told(), "seconds": seconds}, shard)
+
+
+def _inputs(plan: Plan, stage: Stage) -> list[Path]:
+    return [p for name in stage.inputs for p in parts_of(plan, plan.stage(name))]
+
+
+def _expected(plan: Plan, stage: Stage) -> int | None:
+    if stage.use is None:
+        return sum(map(row_count, _inputs(plan, stage)))
+    size = None if plan.ready.samples else plan.ready.sources[stage.use.source].size
+    return min((n for n in (size, stage.use.limit) if n), default=None)
+
+
+@contextlib.contextmanager
+def _watched(stages: list[Stage], plan: Plan, watcher: Watcher) -> Iterator[None]:
+    """Report progress while shards run, wherever they run: they leave their counts in the stage's folder."""
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.2):
+            for stage in stages:
+                watcher.advances(stage, _so_far(plan.folder(stage)))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _so_far(folder: StageFolder) -> int:
+    rows_done = 0
+    for path in folder.path.glob("done-*.json"):
+        rows_done += (store.read_json(path) or {"rows": {"in": 0}})["rows"]["in"]
+    for path in folder.path.glob("progress-*"):
+        with contextlib.suppress(OSError, ValueError):
+            rows_done += int(path.read_text())
+    return rows_done
+
+
+def _read_sources(plan: Plan, stages: list[Stage], *, workers: int, shard_rows: int) -> None:
+    jobs = [
+        SourceJob(s.name, plan.folder(s), s.use, plan.ready.sources[s.use.source], s.located, shard_rows)
+        for s in stages
+        if s.use and s.located
+    ]
+    run_shards(partial(read_source, jobs), range(len(jobs)), workers)
+
+
+def _run(plan: Plan, stages: list[Stage], *, workers: int, asked: dict[str, int]) -> None:
+    (stage,) = stages
+    folder, inputs = plan.folder(stage), tuple(_inputs(plan, stage))
+    job = Job(stage.name, folder, inputs, stage.steps, _columns_before(plan, stage))
+    shards = [s for s in range(len(inputs)) if folder.done(s) is None]
+    if stage.kind == "filter":
+        run_shards(partial(filter_shard, job), shards, workers)
+    elif stage.kind == "barrier":
+        unread = [s for s in range(len(inputs)) if folder.done(s, "indexed") is None]
+        run_shards(partial(index_shard, job), unread, workers)
+        if folder.done(0, "decided") is None:
+            decide(job, [u.source for u in plan.ready.recipe.sources])
+        run_shards(partial(split_shard, job), shards, workers)
+    else:
+        asyncio.run(_ask(plan, stage, job, shards, asked))
+
+
+async def _ask(plan: Plan, stage: Stage, job: Job, shards: list[int], asked: dict[str, int]) -> None:
+    assert stage.engine is not None
+    called = plan.ready.model(getattr(stage.steps[0], "model", ""))[0]
+    try:
+        async with stage.engine as engine:
+            asker = Asker.at(plan.store.generations, called, engine)
+            try:
+                await ask_shards(job, shards, asker, called)
+            finally:
+                asker.close()
+                for word in asked:
+                    asked[word] += getattr(asker, word)
+    except* BuildError as group:
+        raise group.exceptions[0] from None
+
+
+def _columns_before(plan: Plan, stage: Stage) -> Columns:
+    columns: Columns = rows.schema(plan.ready.kind, plan.ready.languages)
+    for step in plan.ready.recipe.steps:
+        if step in stage.steps:
+            break
+        columns = {**columns, **step.writes(columns)}
+    return columns

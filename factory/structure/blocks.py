@@ -1,0 +1,150 @@
+"""Blocks of a text: fenced, indented and unfenced code, and the Markdown skeleton, found line by line."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from itertools import pairwise
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from hala_factory.structure.span import Span
+
+_MARKDOWN = MarkdownIt("commonmark").enable("table")
+_MARKDOWN.core.ruler.enableOnly(["normalize", "block"])  # blocks only: inline rules are the costly ones
+_MARKDOWN.block.ruler.disable(["reference"])  # a link definition is prose with a URL in it
+
+_BLOCKY = re.compile(r"^[ \t]*(?:#|[-*+] |[-*+]$|\d{1,9}[.)]|>|```|~~~|={2,}|-{2,})|^(?: {4}|\t)|\|", re.M)
+_NEWLINE = re.compile(r"\r\n?|\n")  # as markdown-it counts lines
+_DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹", "0123456789" * 2)
+
+_SYMBOLS = re.compile(r"[{}()\[\];=<>+*/\\|&_]")
+_MIN_SYMBOL_SHARE = 0.06  # English prose: under 0.02 even with brackets; the code of gpteacher: over 0.10
+
+_DECISIVE = re.compile(
+    r"""\s*(?:
+      (?:async\s+)?def\s+\w+\s*\(.* | class\s+\w+\s*(?:\([^()]*\)\s*)?(?::|.*\{)
+    | (?:export\s+|default\s+|async\s+)*function\b\s*\w*\s*\(.* | (?:const|let|var)\s+[\w$\[{][^=]{0,80}=.*
+    | import\s+[\w.{*"'][^.!?]*(?:\sfrom\s.*|\sas\s+\w+|;) | import\s+[a-z_][\w.]* | from\s+[\w.]+\s+import\s.+
+    | \#\s*(?:include|define|ifndef|pragma)\b.* | \#!/.* | <\?php.* | using\s+[\w.]+(?:\s+\w+)?;
+    | (?:public|private|protected|static)\s.*[({;] | package\s+[\w.]+;
+    | (?:int|float|double|char|void|string|bool|String|auto|long)\s+[\w*&\[\]<>]+\s*(?:=.*;|;|\(.*)
+    | SELECT\b.*\bFROM\b.* | INSERT\s+INTO\b.* | UPDATE\s+\w+\s+SET\b.* | DELETE\s+FROM\b.*
+    | (?:CREATE|ALTER)\s+TABLE\b.*
+    | print\s*\(.*\)\s*;? | console\.\w+\(.* | System\.out\.\w+\(.* | (?:std::)?cout\s*<<.* | printf\s*\(.*
+    | return\b.*; | (?:for|while|if|else\s+if|switch|catch)\s*\(.*\)\s*\{ | (?:else|try|do)\s*\{
+    | for\s+\w+(?:,\s*\w+)*\s+in\s+(?:range\(.*\)|[\w.()\[\]]+): | if\s+__name__\s*==.*
+    | .*[=)(\]>].*;(?:\s*//.*)? | .*\)\s*(?:=>\s*)?\{
+    )\s*""",
+    re.X,
+)
+_LIKELY = re.compile(
+    r"""\s*(?:
+      [})\];,]+ | [A-Za-z_$][\w.\[\]'"]*\s*[-+*/%|&^]?=(?!=)\s*\S.* | [A-Za-z_][\w.]*\(.*\)[;:]?
+    | (?:if|elif|for|while|with|except|finally|else|try)\b.*: | return\b.* | end|fi|done|pass|break|continue
+    | @[A-Za-z][\w.]*(?:\(.*\))? | \}\s*(?:else|catch|finally)\b.*
+    )\s*""",
+    re.X,
+)
+_COMMENT = re.compile(r"\s*(?:#(?!#)|//|/\*|--\s)|\s+\*")
+_LONGEST_LINE = 1000
+"""Characters; a longer line is not looked at for unfenced code."""
+
+
+@lru_cache(maxsize=64)  # the steps ask several questions about one text
+def blocks(text: str) -> tuple[tuple[Span, ...], tuple[str, ...]]:
+    """The code blocks of `text`, and its Markdown skeleton.
+
+    The skeleton is one word per heading (`heading 2`), list item (`item`), quote (`quote`) and table row with
+    its columns (`row of 3`), in order. Arabic-Indic digits count as digits: «١.» numbers a list as 1. does.
+    """
+    starts = [0, *(m.end() for m in _NEWLINE.finditer(text)), len(text)]
+    if starts[-1] == starts[-2]:
+        starts.pop()
+    tokens = _MARKDOWN.parse(text.translate(_DIGITS)) if _BLOCKY.search(text) else []
+    marked = list(_marked_code(text, starts, tokens))
+    found = sorted(marked + _unfenced_code(text, starts, marked))
+    return tuple(found), tuple(_skeleton(tokens))
+
+
+def _marked_code(text: str, starts: list[int], tokens: list[Token]) -> list[Span]:
+    found = []
+    for token in tokens:
+        if token.type not in ("fence", "code_block") or not token.map:
+            continue
+        first, last = token.map
+        start, end = starts[first], starts[min(last, len(starts) - 1)]
+        if token.type == "fence":
+            start = text.index(token.markup, start)
+        elif not _looks_like_code(token.content):
+            continue
+        else:
+            start += len(text[start:end]) - len(text[start:end].lstrip(" \t>"))
+        end = start + len(text[start:end].rstrip())
+        found.append(Span(start, end, "code", text[start:end], block=True))
+    return found
+
+
+def _looks_like_code(content: str) -> bool:
+    if any(_DECISIVE.fullmatch(line) for line in content.splitlines() if len(line) <= _LONGEST_LINE):
+        return True
+    written = sum(not c.isspace() for c in content)
+    return len(_SYMBOLS.findall(content)) >= _MIN_SYMBOL_SHARE * written > 0
+
+
+def _unfenced_code(text: str, starts: list[int], marked: list[Span]) -> list[Span]:
+    """Runs of lines that are code although nothing marks them: answers often are nothing but a program.
+
+    A run has at least two lines of code, one of which can be nothing else (`_DECISIVE`); comments, indented
+    and blank lines belong to it when code follows. Prose that merely mentions code is never taken.
+    """
+    found: list[Span] = []
+    taken = iter(marked)
+    block = next(taken, None)
+    first = last = -1
+    decisive = lines = 0
+
+    def close() -> None:
+        nonlocal first, decisive, lines
+        if first >= 0 and decisive and lines >= 2:
+            found.append(Span(first, last, "code", text[first:last], block=True))
+        first, decisive, lines = -1, 0, 0
+
+    for start, end in pairwise(starts):
+        while block and block.end <= start:
+            block = next(taken, None)
+        line = text[start:end].rstrip()
+        if (block and block.start < end) or len(line) > _LONGEST_LINE:
+            close()
+            continue
+        if not line or (first >= 0 and _COMMENT.match(line)):
+            continue
+        sure = bool(_DECISIVE.fullmatch(line))
+        if sure or _LIKELY.fullmatch(line) or (first >= 0 and line[0] in " \t"):
+            first = start if first < 0 else first
+            last = start + len(line)
+            decisive += sure
+            lines += 1
+        else:
+            close()
+    close()
+    return found
+
+
+def _skeleton(tokens: list[Token]) -> list[str]:
+    marks, columns = [], 0
+    for token in tokens:
+        match token.type:
+            case "heading_open":
+                marks.append(f"heading {token.tag[1:]}")
+            case "list_item_open":
+                marks.append("item")
+            case "blockquote_open":
+                marks.append("quote")
+            case "th_open" | "td_open":
+                columns += 1
+            case "tr_close":
+                marks.append(f"row of {columns}")
+                columns = 0
+    return marks

@@ -1,0 +1,202 @@
+"""Segments: a text cut into prose to translate and stretches that are never sent, and marks for spans in prose.
+
+The model:
+- The segments of a text, joined, are the text, byte for byte.
+- White space around prose, whole code blocks and display formulas, and anything without a letter are not sent.
+- A segment of one line travels without its leading Markdown markers (`# `, `- `, `1. `, `> `); one of several
+  lines travels with them, and the skeleton tells whether they came back. Cut by `line`, every marker and
+  table pipe stays here; cut by `span`, so does every span, and the structure cannot break.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+from typing import Literal
+
+from hala_factory.structure.contract import spans
+
+Cut = Literal["block", "line", "span"]
+"""What is sent at once: as much as fits, one line or table cell, or only the prose between two spans."""
+
+_LETTER = re.compile(r"[^\W\d_]")
+_MARKERS = re.compile(
+    r"(?:[ \t]*(?:>[ \t]?|#{1,6}[ \t]+|[-*+•][ \t]+(?:\[[ xX]\][ \t]+)?|[0-9٠-٩]{1,3}[.)][ \t]+))*[ \t]*"
+)
+_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
+_PIPE = re.compile(r"(?<!\\)\|")
+_PLACES = (
+    re.compile(r"\n[ \t\r]*\n\s*"),  # paragraphs
+    re.compile(r"\n"),
+    re.compile(r"[.!?؟…。！？][\"'»”’)\]*_]*\s+(?![a-z])"),  # sentences; not behind `e.g. `
+    re.compile(r"[,،;؛:]\s+"),
+    re.compile(r"\s+"),
+)
+"""Where a long text may be cut, best places first; the cut is behind the match."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a text; `sent` ones are prose for the translator, the others are put back as they are."""
+
+    text: str
+    sent: bool
+
+
+def segments(text: str, max_chars: int, cut: Cut = "block", *, protect: bool = True) -> list[Segment]:
+    """`text` as segments of at most `max_chars` characters of prose (an unbreakable span may be longer).
+
+    Without `protect` nothing is kept back but white space: code and formulas are sent like prose.
+    """
+    found = spans(text) if protect else []
+    walls = [(s.start, s.end) for s in found if s.block or cut == "span"]
+    kept = [(s.start, s.end) for s in found]
+    pieces: list[Segment] = []
+    at = 0
+    for start, end in [*walls, (len(text), len(text))]:
+        for a, b in _stretches(text, at, start, kept, cut):
+            for c, d in _packed(text, a, b, kept, max_chars):
+                pieces += _dressed(text, c, d, kept, bare=cut == "span")
+        pieces.append(Segment(text[start:end], False))
+        at = end
+    return _merged(pieces)
+
+
+def _stretches(
+    text: str, start: int, end: int, kept: Sequence[tuple[int, int]], cut: Cut
+) -> Iterator[tuple[int, int]]:
+    """What may travel together: everything, or one line, or one cell of a table."""
+    if cut == "block":
+        yield start, end
+        return
+    edges = [m.end() for m in re.compile(r"\n").finditer(text, start, end)]
+    for a, b in zip([start, *_outside(edges, kept)], [*_outside(edges, kept), end], strict=True):
+        pipes = [m.end() for m in _PIPE.finditer(text, a, b)] if _ROW.match(text[a:b]) else []
+        yield from zip([a, *_outside(pipes, kept)], [*_outside(pipes, kept), b], strict=True)
+
+
+def _packed(text: str, start: int, end: int, kept: Sequence[tuple[int, int]], most: int) -> Iterator[tuple[int, int]]:
+    """As much as fits each time, cut at the best place that lies within reach."""
+    if end - start <= most:
+        yield start, end
+        return
+    places = [_outside([m.end() for m in place.finditer(text, start, end)], kept) for place in _PLACES]
+    while end - start > most:
+        for level in places:
+            i = bisect_right(level, start + most)
+            if i and level[i - 1] > start:
+                stop = level[i - 1]
+                break
+        else:
+            stop = _clear(start + most, start, kept)
+        yield start, min(stop, end)
+        start = min(stop, end)
+    yield start, end
+
+
+def _outside(places: list[int], kept: Sequence[tuple[int, int]]) -> list[int]:
+    """The places that do not lie inside a span."""
+    return [p for p in places if (i := bisect_left(kept, (p,))) == 0 or kept[i - 1][1] <= p]
+
+
+def _clear(place: int, start: int, kept: Sequence[tuple[int, int]]) -> int:
+    """`place`, moved out of the span it lies in: before it, or behind it where that is no progress."""
+    i = bisect_left(kept, (place,))
+    if i == 0 or kept[i - 1][1] <= place:
+        return place
+    return kept[i - 1][0] if kept[i - 1][0] > start else kept[i - 1][1]
+
+
+def _dressed(text: str, start: int, end: int, kept: Sequence[tuple[int, int]], *, bare: bool) -> list[Segment]:
+    """One piece, with what surrounds its prose (white space, markers, a table's pipe) set apart."""
+    piece = text[start:end]
+    lead = len(piece) - len(piece.lstrip())
+    if "\n" not in piece.strip() and (start == 0 or text[start - 1] == "\n" or "\n" in piece[:lead]):
+        line = piece.rfind("\n", 0, lead) + 1
+        markers = _MARKERS.match(piece, line)
+        lead = max(lead, markers.end() if markers else 0)
+    tail = max(lead, len(piece.rstrip()))
+    if (
+        piece[lead:tail].endswith("|")
+        and not bare
+        and "\n" not in piece[lead:tail]
+        and not piece[lead:tail].startswith("|")
+    ):
+        tail = lead + len(piece[lead : tail - 1].rstrip()) if _PIPE.search(piece, tail - 1) else tail
+    sent = _has_letter(text, start + lead, start + tail, kept)
+    return [Segment(piece[:lead], False), Segment(piece[lead:tail], sent), Segment(piece[tail:], False)]
+
+
+def _has_letter(text: str, start: int, end: int, kept: Sequence[tuple[int, int]]) -> bool:
+    i = bisect_left(kept, (start,))
+    while start < end:
+        stop, after = kept[i] if i < len(kept) else (end, end)
+        if _LETTER.search(text, start, min(stop, end)):
+            return True
+        start, i = max(start, after), i + 1
+    return False
+
+
+def _merged(pieces: list[Segment]) -> list[Segment]:
+    merged: list[Segment] = []
+    held: list[str] = []
+    for piece in [*pieces, Segment("", True)]:
+        if not piece.sent:
+            held.append(piece.text)
+            continue
+        if kept := "".join(held):
+            merged.append(Segment(kept, False))
+        held = []
+        if piece.text:
+            merged.append(piece)
+    return merged
+
+
+def mask(text: str) -> tuple[str, dict[str, str]]:
+    """`text` with every span replaced by a mark, and what each mark stands for.
+
+    A mark is an empty XML element, `<x1/>`, `<x2/>`, … in order: translators, large and small, have seen
+    such elements and copy them. The letter is the first one that no `<letter` of the text begins with, so a mark
+    cannot stand in the text already. Spans that touch share a mark.
+    """
+    name = next(n for n in _names() if f"<{n}" not in text.lower())
+    held: dict[str, str] = {}
+    parts: list[str] = []
+    at = 0
+    open_from = -1
+    found = spans(text)
+    for i, span in enumerate(found):
+        open_from = span.start if open_from < 0 else open_from
+        if i + 1 < len(found) and found[i + 1].start == span.end:
+            continue
+        mark = f"<{name}{len(held) + 1}/>"
+        held[mark] = text[open_from : span.end]
+        parts += [text[at:open_from], mark]
+        at, open_from = span.end, -1
+    return "".join(parts) + text[at:], held
+
+
+def unmask(answer: str, held: dict[str, str]) -> str | None:
+    """`answer` with every mark replaced by what it stands for, or None where a mark is missing, doubled or new.
+
+    Marks are recognised with spaces inside, in capitals, without the slash, and with Arabic-Indic digits.
+    """
+    if not held:
+        return answer
+    name = re.sub(r"\d+/>$", "", next(iter(held)))[1:]
+    pattern = re.compile(rf"<\s*{name}\s*([0-9٠-٩۰-۹]{{1,9}})\s*/?\s*>", re.I)
+    marks = [f"<{name}{int(m[1])}/>" for m in pattern.finditer(answer)]
+    if sorted(marks) != sorted(held):
+        return None
+    return pattern.sub(lambda m: held[f"<{name}{int(m[1])}/>"], answer)
+
+
+def _names() -> Iterator[str]:
+    letters = "xyzqvwk" + "".join(c for c in ascii_lowercase if c not in "xyzqvwk")
+    length = 1
+    while True:
+        yield from (c * length for c in letters)
+        length += 1
