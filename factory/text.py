@@ -18,10 +18,15 @@ ARABIC_LETTER = r"[\p{Arabic}&&\p{L}]"
 NOT_LETTERS = r"[\P{L}\u{640}]+"
 NOT_ARABIC_LETTERS = r"[^[\p{Arabic}&&\p{L}]]+"
 
-WORD = r"\w+"
-"""A word: a run of letters, marks, digits and underscores of any script."""
+_INITIALS = r"(?:\p{L}\.){2,}"
+WORD = rf"{_INITIALS}|\w+(?:[.,]\d+)*"
+"""A word: a run of letters, marks, digits and underscores of any script; `10,000`, `3.5`, `U.S.` are one word."""
+WORD_WITH_LETTER = rf"{_INITIALS}|\p{{L}}\w*"
+"""Matches once in every word that holds a letter."""
 SYMBOL = r"[^\w\s]"
-"""What is visible and no word counts one by one."""
+"""A visible character that is part of no word."""
+TOKEN = rf"{WORD}|['’]\w+|\.{{2,}}|-{{2,}}|{SYMBOL}"
+"""A word or a symbol, much as spaCy splits English and Arabic: `don't` is two, `...` is one."""
 
 PROTECTED = (
     r"(?s:```.*?(?:```|\z))"  # a fence that never closes protects the rest, as Markdown says
@@ -36,6 +41,7 @@ PROTECTED = (
 translation is kept by `structure`, which knows Markdown better."""
 
 _DIGITS = {chr(zero + n): str(n) for zero in (0x0660, 0x06F0) for n in range(10)}
+_NUMBER_MARKS = {"٫": ".", "٬": ",", "،": ","} | dict.fromkeys("\u0640\u061c\u200e\u200f\u2066\u2067\u2068\u2069", "")
 _MARKS = [*range(0x0610, 0x061B), *range(0x064B, 0x0660), 0x0670, *range(0x06D6, 0x06DD), *range(0x06DF, 0x06E5)]
 _MARKS += [0x06E7, 0x06E8, *range(0x06EA, 0x06EE), *range(0x08D3, 0x08E2), *range(0x08E3, 0x0900)]
 _INVISIBLE = [0x00AD, 0x061C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
@@ -100,6 +106,29 @@ def arabic_letters(text: pl.Expr) -> pl.Expr:
     return text.str.replace_all(NOT_ARABIC_LETTERS, "").str.len_chars().cast(pl.Int32)
 
 
+def numbers(text: pl.Expr) -> pl.Expr:
+    """The numbers of a text as a list, digits in ASCII, marks between digits as `.` or `,`, else as written."""
+    return text.str.replace_many(_DIGITS | _NUMBER_MARKS).str.extract_all(r"[0-9]+(?:[.,][0-9]+)*")
+
+
+def plain_number(number: pl.Expr) -> pl.Expr:
+    """One of `numbers` in the one spelling of its value, as a list: a run like `1.5.2020` or `1,2,3` is several."""
+    bare = number.str.replace_all(",", "", literal=True)
+    continental = number.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+    spelt = (
+        pl.when(number.str.contains(r"^[0-9]+$"))
+        .then(number)
+        .when(number.str.contains(r"^[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?$"))
+        .then(bare)
+        .when(number.str.contains(r"^[1-9][0-9]{0,2}(?:\.[0-9]{3})+(?:,[0-9]+)?$"))
+        .then(continental)
+        .when(number.str.contains(r"^[0-9]+[.,][0-9]+$"))
+        .then(number.str.replace(",", ".", literal=True))
+        .otherwise(number.str.replace_all("[.,]", " "))
+    )
+    return spelt.str.split(" ")
+
+
 def word_count(text: pl.Expr) -> pl.Expr:
     """Number of words (`WORD`)."""
     return text.str.count_matches(WORD).cast(pl.Int32)
@@ -107,7 +136,7 @@ def word_count(text: pl.Expr) -> pl.Expr:
 
 def words(text: pl.Expr) -> pl.Expr:
     """The words and symbols of a text in order, as a list; white space is gone."""
-    return text.str.extract_all(rf"{WORD}|{SYMBOL}")
+    return text.str.extract_all(TOKEN)
 
 
 def ratio(part: pl.Expr, whole: pl.Expr, empty: float = 0.0) -> pl.Expr:
@@ -120,9 +149,7 @@ def measured(value: pl.Expr) -> pl.Expr:
     return value.cast(pl.Float64).round(4).cast(pl.Float32)
 
 
-def per_row(
-    lines: pl.DataFrame, height: int, worst: Mapping[str, tuple[pl.Expr, bool | int | float | str]]
-) -> pl.DataFrame:
+def per_row(lines: pl.DataFrame, height: int, worst: Mapping[str, tuple[pl.Expr, object]]) -> pl.DataFrame:
     """What `lines` (with a column `row`) say about each of `height` rows, in order.
 
     `worst` gives per measure an aggregate over the lines of a row, and the value of a row without lines.

@@ -80,7 +80,8 @@ class GopherQuality(Filter):
             chars=whole.str.len_chars(),
             spaces=whole.str.count_matches(r"\s"),
             words=text.word_count(whole),
-            alphabetic=whole.str.count_matches(r"\p{L}\w*"),  # one match per word that holds a letter
+            tokens=whole.str.count_matches(text.TOKEN),
+            alphabetic=whole.str.count_matches(text.WORD_WITH_LETTER),
             symbols=whole.str.count_matches(text.SYMBOL),
             hashes=whole.str.count_matches("#", literal=True),
             ellipses=whole.str.count_matches("...", literal=True) + whole.str.count_matches("…", literal=True),
@@ -89,11 +90,10 @@ class GopherQuality(Filter):
             trailing=whole.str.count_matches(r"(?m)(?:\.\.\.|…)[^\S\n]*$"),
             stop_words=pl.sum_horizontal([pl.lit(0, pl.Int32), *self._found(whole)]),
         )
-        symbols, words = pl.col("symbols"), pl.col("words")
-        tokens = words + symbols
+        words, tokens = pl.col("words"), pl.col("tokens")
         return counts.select(
             words="words",
-            mean_word_chars=text.ratio(pl.col("chars") - pl.col("spaces") - symbols, words),
+            mean_word_chars=text.ratio(pl.col("chars") - pl.col("spaces") - pl.col("symbols"), words),
             hash_ratio=text.ratio(pl.col("hashes"), tokens),
             ellipsis_ratio=text.ratio(pl.col("ellipses"), tokens),
             bullet_lines=text.ratio(pl.col("bullets"), pl.col("lines")),

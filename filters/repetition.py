@@ -18,7 +18,7 @@ from hala_factory import rows, text
 from hala_factory.step import Columns, Filter, Share, TextPath, register
 
 TOP, DUPLICATE = (2, 3, 4), (5, 6, 7, 8, 9, 10)
-_BATCH_CHARS = 2_000_000  # some 400,000 words: the arrays stay in the cache, and memory stays bounded
+_BATCH_CHARS = 1_000_000  # some 200,000 words: the arrays stay in the cache, and memory stays bounded
 _ROW, _NEXT = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)  # odd, so that no bits are lost
 
 Ints = NDArray[np.int64]

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from typing import Annotated, Literal
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -290,8 +291,8 @@ WRONG = {
         "catalog.yaml:2:40: licence: expected text that is not empty, found ''",
     ),
     "number for text": (
-        "sources:\n  x:\n    path: a.json\n    note: 1234567\n    licence: MIT\n    language: en\n    columns: alpaca\n",
-        "catalog.yaml:4:11: note: expected text, found 1234567; put it in quotes",
+        f"sources:\n  x: {{{GOOD}, note: 1234567}}\n",
+        "catalog.yaml:2:68: note: expected text, found 1234567; put it in quotes",
     ),
     "text for number": (
         f"sources:\n  x: {{{GOOD}, size: many}}\n",
@@ -476,4 +477,28 @@ def test_a_value_of_several_types_is_one_fault_however_deep(tmp_path, monkeypatc
         "x.yaml:3:6: c: expected a whole number or a list, found a mapping",
         "x.yaml:4:8: share: expected at least 0, found -1",
         "x.yaml:5:7: loud: expected true or false, found 'maybe'",
+    ]
+
+
+def test_entries_told_apart_by_a_word_are_told_by_it(tmp_path, monkeypatch):
+    class Length(BaseModel, extra="forbid"):
+        step: Literal["length"]
+        keep: str | list[str] = "en"
+
+    class Dedup(BaseModel, extra="forbid"):
+        step: Literal["dedup"]
+
+    class Steps(BaseModel):
+        steps: list[Annotated[Length | Dedup, Field(discriminator="step")]]
+
+    monkeypatch.chdir(tmp_path)
+    text = "steps:\n- {step: length, keep: 3, kep: en}\n- {step: lenght}\n- {stpe: length}\n- 3\n"
+    Path("x.yaml").write_text(text, encoding="utf-8")
+    _, faults = catalog.validate(Steps, yamlfile.read(Path("x.yaml")))
+    assert [str(f) for f in sorted(faults)] == [
+        "x.yaml:2:24: keep: expected text or a list, found 3; put it in quotes",
+        "x.yaml:2:27: unknown field 'kep'; did you mean 'keep'?",
+        "x.yaml:3:10: unknown step 'lenght'; did you mean 'length'?",
+        "x.yaml:4:3: a step begins with 'step: ' and the name of a step",
+        "x.yaml:5:3: steps, item 4: expected a mapping, found 3",
     ]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Self
 
+from hala_factory.errors import HalaError
 from hala_factory.generate.answers import Answer, Request, Unit
 from hala_factory.generate.engines import Engine
 from hala_factory.generate.store import GenerationStore
@@ -49,6 +50,7 @@ class Asker:
         self._under_way: dict[str, asyncio.Task[Answer]] = {}
         self._starting = asyncio.Lock()
         self._started = False
+        self._no_start: HalaError | None = None
         self._proven = False
 
     async def __call__(
@@ -72,15 +74,16 @@ class Asker:
         key = request.key(self.store.model)
         self.counts.requests += 1
         task = self._under_way.get(key)
-        if task is None:
-            stored = self.store.get(key)
-            if stored is None:
-                task = self._under_way[key] = asyncio.create_task(self._ask(key, request))
-                task.add_done_callback(lambda t: self._done(key, t))
-                return await asyncio.shield(task)  # paid for: goes on, and is stored, if this caller gives up
-        self.counts.from_store += 1
-        answer = stored if task is None else await asyncio.shield(task)
-        return answer
+        if task is not None:
+            self.counts.from_store += 1
+            return await asyncio.shield(task)
+        stored = self.store.get(key)
+        if stored is not None:
+            self.counts.from_store += 1
+            return stored
+        task = self._under_way[key] = asyncio.create_task(self._ask(key, request))
+        task.add_done_callback(lambda t: self._done(key, t))
+        return await asyncio.shield(task)  # paid for: it goes on, and is stored, if this caller gives up
 
     async def _ask(self, key: str, request: Request) -> Answer:
         await self._start()
@@ -103,11 +106,15 @@ class Asker:
             task.exception()  # seen here, in case that every caller has given up
 
     async def _start(self) -> None:
-        if self._started:
-            return
         async with self._starting:
+            if self._no_start:
+                raise self._no_start
             if not self._started:
-                await self.engine.__aenter__()
+                try:
+                    await self.engine.__aenter__()
+                except HalaError as e:
+                    self._no_start = e  # every request that waits here hears of it, and none tries again
+                    raise
                 self._started = True
 
     async def __aenter__(self) -> Self:

@@ -55,9 +55,9 @@ def make_engine(
 
         return RecordedEngine(name, files=model.path or [], folder=folder)
     if model.engine == "openai":
-        from hala_factory.generate.client import ChatEngine
+        from hala_factory.generate.endpoints import EndpointsEngine
 
-        return ChatEngine.of(name, model, revision=pinned)
+        return EndpointsEngine(name, model, revision=pinned)
     checkpoint: Path | str = folder / one_path(name, model) if model.path else str(model.hub)
     if model.engine == "vllm":
         from hala_factory.generate.vllm import VllmEngine

@@ -10,4 +10,7 @@ The model:
 from hala_factory.reader.batches import Batch, columns_of, read
 from hala_factory.reader.files import File, Located, locate
 
-__all__ = ["Batch", "File", "Located", "columns_of", "locate", "read"]
+REVISION = 1
+"""Raised when a reader answers differently for the same file; rows of older readers are read again."""
+
+__all__ = ["REVISION", "Batch", "File", "Located", "columns_of", "locate", "read"]

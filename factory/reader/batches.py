@@ -165,6 +165,8 @@ def _batch(piece: pl.DataFrame, source: Source, consumed: int, wanted: int | Non
 def columns_of(source: Source, located: Located) -> list[str] | None:
     """The raw columns of the first file, as far as they can be known cheaply; None where they cannot.
 
+    Records that name their columns one by one (JSON, TMX) are asked for the first thousand or so.
+
     Raises:
         BuildError: The file cannot be read.
     """
@@ -181,5 +183,5 @@ def columns_of(source: Source, located: Located) -> list[str] | None:
         if located.format in ("csv", "tsv"):
             return lines.header_of(file, located.format, header=not _numbered(source))
         with closing(_chunks((file,), source, located, records.wanted(source, {}), 0, LEAST)) as chunks:
-            first = next(iter(chunks)).records
-    return next((records.names_in(record) for record in first if isinstance(record, dict)), None)
+            first = [record for record in next(chunks).records if isinstance(record, dict)]
+    return list(dict.fromkeys(name for record in first for name in records.names_in(record))) or None

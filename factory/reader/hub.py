@@ -81,7 +81,12 @@ def _of_split(source: Source, commit: str) -> list[str]:
         near = did_you_mean(source.split, map(str, splits))
         raise InputError(f"{source.hub!r} on the Hub has no split {source.split!r}{near}")
     prefix = f"{SCHEME}datasets/{source.hub}@{commit}/"
-    return [str(url).removeprefix(prefix) for url in splits[source.split]]
+    names = [str(url).removeprefix(prefix) for url in splits[source.split]]
+    if outside := [name for name in names if "://" in name]:
+        raise InputError(
+            f"{source.hub!r} on the Hub keeps files elsewhere ({outside[0]}); fetch them, and give 'path:'"
+        )
+    return names
 
 
 def _explained(error: Exception, repo: str, revision: str | None) -> str:

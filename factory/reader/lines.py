@@ -17,7 +17,7 @@ import orjson
 
 from hala_factory.errors import BuildError, InputError
 from hala_factory.reader.files import File
-from hala_factory.reader.opening import stream
+from hala_factory.reader.opening import reading, stream
 from hala_factory.reader.records import Broken, Chunk, Wanted, expect
 
 BYTES = 1 << 20  # of lines in one chunk: about 1,200 instruction rows
@@ -49,15 +49,17 @@ def _parsed(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        said = str(error)
+        said = f"{error.msg} at character {error.pos + 1} of the line"
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
-        return Broken("bad_utf8", f"not UTF-8 at byte {error.start + 1} of the line", line.decode(errors="replace"))
+        return Broken(
+            "bad_utf8", f"not UTF-8 at byte {error.start + 1} of the line", line.decode(errors="replace").strip()
+        )
     try:
         return json.loads(text)  # more lenient: NaN, and halves of surrogate pairs in columns nobody asked for
     except (ValueError, RecursionError):
-        return Broken("bad_json", f"not JSON: {said}", text)
+        return Broken("bad_json", f"not JSON: {said}", text.strip())
 
 
 def delimited(file: File, form: str, wanted: Wanted, *, header: bool, skip: int = 0) -> Generator[Chunk, None, None]:
@@ -185,5 +187,5 @@ def moses(files: tuple[File, ...], names: list[str], skip: int = 0) -> Generator
 
 
 def _count(file: File) -> int:
-    with stream(file) as source:
+    with reading(file), stream(file) as source:
         return sum(1 for _ in source)

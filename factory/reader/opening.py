@@ -77,18 +77,21 @@ def _on_hub(file: File) -> bool:
     return file.url.startswith("hf://")
 
 
-def _opened(file: File) -> BinaryIO | io.BufferedReader:
+def _opened(file: File) -> io.BufferedReader:
     if _on_hub(file):
         from hala_factory.reader import hub
 
         return hub.stream(file.url, file.size)
-    opened = open(file.url, "rb", buffering=1 << 20)  # noqa: SIM115: the callers close it
+    return _on_disk(file)
+
+
+def _on_disk(file: File) -> io.BufferedReader:
+    opened: io.BufferedReader = io.BufferedReader(io.FileIO(file.url), 1 << 20)
     size = os.fstat(opened.fileno()).st_size
-    start = opened.peek(len(POINTER))
     problem = ""
     if size != file.size:
         problem = f"it has {size:,} bytes now, and had {file.size:,} when the build was planned"
-    elif start.startswith(POINTER):
+    elif opened.peek(len(POINTER)).startswith(POINTER):
         problem = "it is a pointer of Git LFS, not the data; run 'git lfs pull'"
     if problem:
         opened.close()

@@ -57,7 +57,7 @@ async def _write(
         if number % 64 == 0:
             note(job.folder, shard, frame.height * number // len(waiting))
     ledger.take(frame)
-    applied = step.apply(frame, done, called)
+    applied = step.apply(frame, done).with_columns(pl.lit(called).alias("translator"))
     failure, detail = pl.col(f"{step.label}.failure"), pl.col(f"{step.label}.detail")
     kept, failed = applied.filter(failure.is_null()), applied.filter(failure.is_not_null())
     failed = lost(failed, "failed", step.label, failure, detail)

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hala_factory import rows, store
-from hala_factory.errors import BuildError
+from hala_factory.errors import BuildError, HalaError
+from hala_factory.generate.answers import ModelIdentity
 from hala_factory.generate.asking import Asker
+from hala_factory.generate.store import GenerationStore
 from hala_factory.plan import Plan, Stage
 from hala_factory.run.asking import ask_shards
 from hala_factory.run.assembling import assemble, parts_of
@@ -23,11 +25,13 @@ from hala_factory.run.ledger import Ledger
 from hala_factory.run.passing import Job, filter_shard
 from hala_factory.run.shards import run_shards
 from hala_factory.run.sourcing import SourceJob, read_source
-from hala_factory.step import Columns
+from hala_factory.step import Ask, Columns
 from hala_factory.store import StageFolder
 
 SHARD_ROWS = 20_000
 """Rows of a shard: small enough that a killed build loses seconds, large enough that files stay few."""
+SMALL_BYTES = 1_000_000
+"""Less than this is done in this process: starting others would take longer than the work."""
 
 
 class Watcher(Protocol):
@@ -193,7 +197,8 @@ def _read_sources(plan: Plan, stages: list[Stage], *, workers: int, shard_rows: 
         for s in stages
         if s.use and s.located
     ]
-    run_shards(partial(read_source, jobs), range(len(jobs)), workers)
+    small = all(f.size < SMALL_BYTES for job in jobs for f in job.located.files)
+    run_shards(partial(read_source, jobs), range(len(jobs)), 1 if small else workers)
 
 
 def _run(plan: Plan, stages: list[Stage], *, workers: int, asked: dict[str, int]) -> None:
@@ -201,6 +206,8 @@ def _run(plan: Plan, stages: list[Stage], *, workers: int, asked: dict[str, int]
     folder, inputs = plan.folder(stage), tuple(_inputs(plan, stage))
     job = Job(stage.name, folder, inputs, stage.steps, _columns_before(plan, stage))
     shards = [s for s in range(len(inputs)) if folder.done(s) is None]
+    if sum(p.stat().st_size for p in inputs) < SMALL_BYTES:
+        workers = 1
     if stage.kind == "filter":
         run_shards(partial(filter_shard, job), shards, workers)
     elif stage.kind == "barrier":
@@ -214,18 +221,19 @@ def _run(plan: Plan, stages: list[Stage], *, workers: int, asked: dict[str, int]
 
 
 async def _ask(plan: Plan, stage: Stage, job: Job, shards: list[int], asked: dict[str, int]) -> None:
+    (step,) = stage.steps
+    assert isinstance(step, Ask)
     assert stage.engine is not None
-    called = plan.ready.model(getattr(stage.steps[0], "model", ""))[0]
+    called = plan.ready.model(step.model)[0]
+    store = GenerationStore(plan.store.generations, ModelIdentity(called, stage.engine.identity))
     try:
-        async with stage.engine as engine:
-            asker = Asker.at(plan.store.generations, called, engine)
+        async with Asker(stage.engine, store) as asker:
             try:
                 await ask_shards(job, shards, asker, called)
             finally:
-                asker.close()
                 for word in asked:
-                    asked[word] += getattr(asker, word)
-    except* BuildError as group:
+                    asked[word] += asker.counts.told()[word]
+    except* HalaError as group:
         raise group.exceptions[0] from None
 
 

@@ -75,7 +75,7 @@ class Writer:
         if extra := set(frame.columns) - set(self.columns):
             raise BuildError(f"{self.path.name}: unexpected columns {sorted(extra)}")
         absent = [pl.lit(None, dtype=t).alias(n) for n, t in self.columns.items() if n not in frame.columns]
-        self._waiting.append(frame.with_columns(absent).select(self.columns))
+        self._waiting.append(frame.with_columns(absent).select(list(self.columns)))
         self._held += frame.height
         if self._held >= self.group:
             whole = pl.concat(self._waiting)

@@ -35,6 +35,7 @@ _DECISIVE = re.compile(
     | print\s*\(.*\)\s*;? | console\.\w+\(.* | System\.out\.\w+\(.* | (?:std::)?cout\s*<<.* | printf\s*\(.*
     | return\b.*; | (?:for|while|if|else\s+if|switch|catch)\s*\(.*\)\s*\{ | (?:else|try|do)\s*\{
     | for\s+\w+(?:,\s*\w+)*\s+in\s+(?:range\(.*\)|[\w.()\[\]]+): | if\s+__name__\s*==.*
+    | (?:el)?if\s+\[.*\bthen | (?:for|while)\s.*;\s*do | echo\s+["'$-].* | [A-Za-z_]\w*=["$].*
     | .*[=)(\]>].*;(?:\s*//.*)? | .*\)\s*(?:=>\s*)?\{
     )\s*""",
     re.X,

@@ -22,7 +22,7 @@ _OPENER = re.compile(
     | (?P<ticks>`+)
     | (?P<placeholder>
           \{\{[^{}\n]{1,80}\}\} | \{%[^{}\n]{1,100}%\} | <%[^<>\n]{1,200}%> | \$\{[^{}\n]{1,80}\}
-        | \{[ ]?[-#$@%/]?[\w.\[\]:-]{0,60}(?:[!:,=][^{}\s]{1,20})?[ ]?\}
+        | \{[ ]?[-#$@%/]?[\w.\[\]:-]{0,200}(?:[!:,=][^{}\s]{1,20})?[ ]?\}
         | (?<![\w%])%(?:\([\w.]{1,40}\)|\d{1,2}\$)?[-+0\#]?\d{0,3}(?:\.\d{1,2})?(?:hh|h|ll|l|z)?[sdifuxXeEgGcr@]
           (?![A-Za-z])
       )
@@ -55,7 +55,7 @@ _DOMAIN = re.compile(r"@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.){1,6}[A-Za-z]{2,24}(?
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _COMMAND = re.compile(r"\\[A-Za-z]+(?:\{[^{}]*\})?")
-_WORD = re.compile(r"[A-Za-z]{3,}")
+_WORD = re.compile(r"[^\W\d_]{3,}")  # of any language, so that a translation is read as its source is
 _MATHS = re.compile(r"[\\^_=]")
 _QUOTED_ATTRIBUTE = re.compile(r"=\s*[\"'{]")
 _BARE_ATTRIBUTES = re.compile(r"(?:\s+[A-Za-z-]{1,30}=[^\s\"'<>=]{1,200}){1,20}\s*/?")
@@ -141,8 +141,8 @@ class Scanner:
         text = self._text
         if text.startswith("$$", at):
             stop = text.find("$$", at + 2, min(end, at + _LONGEST_FORMULA))
-            inner = text[at + 2 : stop]
-            formula = stop > 0 and inner.strip() and (re.search(r"[^\sA-Za-z.,;]", inner) or not _WORD.search(inner))
+            inner = text[at + 2 : max(stop, at + 2)]
+            formula = re.search(r"[^\sA-Za-z.,;]", inner) or re.fullmatch(r"[A-Za-z]{1,9}|\s*[A-Za-z]\s*", inner)
             return stop + 2 if formula else -1
         closing = _DOLLAR.search(text, at + 1, min(end, at + _LONGEST_DOLLARS))
         if not closing or text.startswith("$", closing.end()):
@@ -183,7 +183,7 @@ def _closing_ticks(text: str) -> dict[int, int]:
 
 def _is_formula(inner: str, after: str) -> bool:
     """Whether `$inner$` is a formula, and not two prices or two shell variables with words between them."""
-    if not inner.strip():
+    if not inner.strip() or '"' in inner:
         return False
     plain, maths = _WORD.findall(_COMMAND.sub("", inner)), bool(_MATHS.search(inner))
     if inner[0].isspace() or inner[-1].isspace():  # `$ x = 1 $`, as some models write

@@ -26,7 +26,8 @@ _LETTER = re.compile(r"[^\W\d_]")
 _MARKERS = re.compile(
     r"(?:[ \t]*(?:>[ \t]?|#{1,6}[ \t]+|[-*+•][ \t]+(?:\[[ xX]\][ \t]+)?|[0-9٠-٩]{1,3}[.)][ \t]+))*[ \t]*"
 )
-_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
+_ROW = re.compile(r"[ \t]*\|.*\|[ \t\r]*")
+_LONGEST_ROW = 2_000  # characters
 _PIPE = re.compile(r"(?<!\\)\|")
 _PLACES = (
     re.compile(r"\n[ \t\r]*\n\s*"),  # paragraphs
@@ -59,7 +60,7 @@ def segments(text: str, max_chars: int, cut: Cut = "block", *, protect: bool = T
     for start, end in [*walls, (len(text), len(text))]:
         for a, b in _stretches(text, at, start, kept, cut):
             for c, d in _packed(text, a, b, kept, max_chars):
-                pieces += _dressed(text, c, d, kept, bare=cut == "span")
+                pieces += _dressed(text, c, d, kept)
         pieces.append(Segment(text[start:end], False))
         at = end
     return _merged(pieces)
@@ -72,10 +73,17 @@ def _stretches(
     if cut == "block":
         yield start, end
         return
-    edges = [m.end() for m in re.compile(r"\n").finditer(text, start, end)]
+    edges = [m.end() for m in _PLACES[1].finditer(text, start, end)]
     for a, b in zip([start, *_outside(edges, kept)], [*_outside(edges, kept), end], strict=True):
-        pipes = [m.end() for m in _PIPE.finditer(text, a, b)] if _ROW.match(text[a:b]) else []
+        pipes = [edge for m in _PIPE.finditer(text, a, b) for edge in m.span()] if _in_row(text, a) else []
         yield from zip([a, *_outside(pipes, kept)], [*_outside(pipes, kept), b], strict=True)
+
+
+def _in_row(text: str, at: int) -> bool:
+    """Whether the line around `at` is a row of a table."""
+    start = text.rfind("\n", max(0, at - _LONGEST_ROW), at) + 1
+    end = text.find("\n", at, at + _LONGEST_ROW)
+    return bool(_ROW.fullmatch(text, start, end if end >= 0 else min(len(text), at + _LONGEST_ROW)))
 
 
 def _packed(text: str, start: int, end: int, kept: Sequence[tuple[int, int]], most: int) -> Iterator[tuple[int, int]]:
@@ -110,8 +118,8 @@ def _clear(place: int, start: int, kept: Sequence[tuple[int, int]]) -> int:
     return kept[i - 1][0] if kept[i - 1][0] > start else kept[i - 1][1]
 
 
-def _dressed(text: str, start: int, end: int, kept: Sequence[tuple[int, int]], *, bare: bool) -> list[Segment]:
-    """One piece, with what surrounds its prose (white space, markers, a table's pipe) set apart."""
+def _dressed(text: str, start: int, end: int, kept: Sequence[tuple[int, int]]) -> list[Segment]:
+    """One piece, with what surrounds its prose (white space, markers) set apart."""
     piece = text[start:end]
     lead = len(piece) - len(piece.lstrip())
     if "\n" not in piece.strip() and (start == 0 or text[start - 1] == "\n" or "\n" in piece[:lead]):
@@ -119,13 +127,6 @@ def _dressed(text: str, start: int, end: int, kept: Sequence[tuple[int, int]], *
         markers = _MARKERS.match(piece, line)
         lead = max(lead, markers.end() if markers else 0)
     tail = max(lead, len(piece.rstrip()))
-    if (
-        piece[lead:tail].endswith("|")
-        and not bare
-        and "\n" not in piece[lead:tail]
-        and not piece[lead:tail].startswith("|")
-    ):
-        tail = lead + len(piece[lead : tail - 1].rstrip()) if _PIPE.search(piece, tail - 1) else tail
     sent = _has_letter(text, start + lead, start + tail, kept)
     return [Segment(piece[:lead], False), Segment(piece[lead:tail], sent), Segment(piece[tail:], False)]
 

@@ -1,0 +1,227 @@
+"""The engine `vllm`: servers that we start, watch, start again and stop, in the vllm tool environment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hala_factory.catalog import Model
+from hala_factory.errors import BuildError, InputError
+from hala_factory.generate import checkpoint as checkpoints
+from hala_factory.generate.answers import Answer, Request, Unit
+from hala_factory.generate.client import CONCURRENCY, ChatClient, Endpoint
+from hala_factory.generate.gpus import gpus
+from hala_factory.generate.server import READY, Server
+from hala_factory.generate.tools import find_vllm
+
+GPU_CONCURRENCY = 256
+"""Requests under way at a server on a GPU: what vLLM batches there by default."""
+FRUITLESS = 3
+"""Times a server may end without any answer since its start before it is given up."""
+RESTARTS = 20
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+
+EXECUTION = {
+    "--api-server-count",
+    "--block-size",
+    "--data-parallel-size",
+    "--disable-log-stats",
+    "--download-dir",
+    "--enable-chunked-prefill",
+    "--enable-prefix-caching",
+    "--gpu-memory-utilization",
+    "--max-model-len",
+    "--max-num-batched-tokens",
+    "--max-num-seqs",
+    "--no-enable-prefix-caching",
+    "--pipeline-parallel-size",
+    "--swap-space",
+    "--tensor-parallel-size",
+}
+"""Arguments that say how a model is run, not what it answers: they are no part of its identity."""
+
+
+class VllmEngine:
+    """Serves a checkpoint folder or a hub id with vLLM: one server per GPU or tensor-parallel group, or on the CPU.
+
+    A server that dies is started again and the requests go on. Raises InputError where there is no vllm
+    environment, BuildError with the end of the log where no server stays up.
+    """
+
+    unit: Unit = "segment"
+    prompted = True
+
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        checkpoint: Path | str,
+        *,
+        revision: str | None,
+        logs: Path,
+        digests: Callable[[Path], str],
+        ready: float = READY,
+    ) -> None:
+        self.name = name
+        self.logs = logs
+        self._model = model
+        self._checkpoint = checkpoint
+        self._revision = revision
+        self._digests = digests
+        self._ready = ready
+        self._servers: list[Server] = []
+        self._keeping: list[asyncio.Task[None]] = []
+        self._client: ChatClient | None = None
+        self._given_up = 0
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """The checkpoint, its quantisation, and those arguments of the server that decide answers."""
+        of = checkpoints.identity(self.name, self._checkpoint, self._revision, self._digests)
+        serve = deciding(self._model.serve)
+        return {**of, "quantisation": self._model.quantisation, **({"serve": serve} if serve else {})}
+
+    async def __aenter__(self) -> Self:
+        python = find_vllm()
+        if python is None or not python.exists():
+            what = f"{python} is not there" if python else "there is no vllm environment on this machine"
+            raise InputError(f"model {self.name!r}: {what}; run: hala-factory tools install vllm")
+        if isinstance(self._checkpoint, Path):
+            _ = self.identity  # a folder without a checkpoint is told before anything starts
+        cards = gpus()
+        self._servers = [self._server(python, group, n) for n, group in enumerate(self._groups(cards))]
+        try:
+            await asyncio.gather(*(s.start() for s in self._servers))
+        except BaseException:
+            await self._stop()
+            raise
+        self._client = ChatClient(
+            self.name,
+            self.name,
+            [s.url for s in self._servers],
+            concurrency=GPU_CONCURRENCY if cards else CONCURRENCY,
+        )
+        await self._client.__aenter__()
+        pairs = zip(self._servers, self._client.endpoints, strict=True)
+        self._keeping = [asyncio.create_task(self._keep(s, e, self._client)) for s, e in pairs]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        if self._client:
+            await self._client.__aexit__(kind, error, trace)
+        await self._stop()
+
+    async def answer(self, request: Request) -> Answer:
+        """The answer of the least busy server."""
+        assert self._client is not None, "use the engine as an asynchronous context manager"
+        return await self._client.answer(request)
+
+    async def _stop(self) -> None:
+        await asyncio.gather(*(s.stop() for s in self._servers))
+        self._servers = []
+
+    async def _keep(self, server: Server, endpoint: Endpoint, client: ChatClient) -> None:
+        """Start the server again whenever it ends, until it is of no use any more."""
+        fruitless = 0
+        for _ in range(RESTARTS):
+            before = client.successes
+            await server.gone()
+            endpoint.held = True
+            while True:
+                fruitless = 0 if client.successes > before else fruitless + 1
+                if fruitless > FRUITLESS:
+                    return await self._give_up(server, client)
+                await asyncio.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2**fruitless))
+                with contextlib.suppress(BuildError):
+                    await server.start()
+                    break
+                before = client.successes
+            endpoint.url = server.url
+            endpoint.revive()
+            endpoint.held = False
+            await client.wake()
+        await self._give_up(server, client)
+
+    async def _give_up(self, server: Server, client: ChatClient) -> None:
+        self._given_up += 1
+        if self._given_up == len(self._servers):
+            told = server.told("ended again and again")
+            await client.fail(
+                BuildError(f"{told}\nevery answer so far is stored, run the same command again to go on")
+            )
+
+    def _groups(self, cards: list[str]) -> list[list[str]]:
+        """The GPUs of each server; one server without any where there are none."""
+        if not cards:
+            return [[]]
+        size = int(_value(self._model.serve, "--tensor-parallel-size") or 1)
+        size *= int(_value(self._model.serve, "--pipeline-parallel-size") or 1)
+        if size > len(cards):
+            raise InputError(f"model {self.name!r}: 'serve' wants {size} GPUs, this machine has {len(cards)}")
+        return [cards[i : i + size] for i in range(0, len(cards) - size + 1, size)]
+
+    def _server(self, python: Path, cards: list[str], number: int) -> Server:
+        log = self.logs / f"vllm-{self.name}-{os.getpid()}-{number}.log"
+        env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+        env |= {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+        if isinstance(self._checkpoint, Path):
+            env |= {"HF_HUB_OFFLINE": "1"}
+        if cards:
+            env["CUDA_VISIBLE_DEVICES"] = ",".join(cards)
+        else:
+            env.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GB; the default takes half of the memory
+        return Server(self.name, lambda port: self._command(python, port, bool(cards)), env, log, self._ready)
+
+    def _command(self, python: Path, port: int, gpu: bool) -> list[str]:
+        chosen = {
+            "--model": str(self._checkpoint),
+            "--served-model-name": self.name,
+            "--host": "127.0.0.1",
+            "--port": str(port),
+            "--max-model-len": str(self._model.context),
+        }
+        if self._revision and isinstance(self._checkpoint, str):
+            chosen |= {"--revision": self._revision, "--tokenizer-revision": self._revision}
+        if not gpu:
+            # bfloat16 answers differ from those of other machines; the default block of 128 tokens makes no
+            # use of a short prompt that all requests share
+            chosen |= {"--dtype": "float32", "--block-size": "32"}
+        ours = [
+            part for flag, value in chosen.items() if not _given(self._model.serve, flag) for part in (flag, value)
+        ]
+        return [str(python), "-m", "vllm.entrypoints.openai.api_server", *ours, *self._model.serve]
+
+
+def deciding(serve: list[str]) -> list[str]:
+    """The arguments that decide answers, sorted, each with its value."""
+    arguments: list[str] = []
+    for part in serve:
+        if part.startswith("-") or not arguments:
+            arguments.append(part)
+        else:
+            arguments[-1] += f"={part}"
+    return sorted(a for a in arguments if a.partition("=")[0] not in EXECUTION)
+
+
+def _given(serve: list[str], flag: str) -> bool:
+    return any(part == flag or part.startswith(f"{flag}=") for part in serve)
+
+
+def _value(serve: list[str], flag: str) -> str | None:
+    for n, part in enumerate(serve):
+        if part == flag and n + 1 < len(serve):
+            return serve[n + 1]
+        if part.startswith(f"{flag}="):
+            return part.partition("=")[2]
+    return None

@@ -1,0 +1,151 @@
+"""A stand-in for the Hugging Face Hub on the loopback: what its client asks to find and read the files of a dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+COMMIT = "c0ffee" + "0" * 34
+LFS = ("*.parquet", "*.gz", "*.zst")
+"""Files that the Hub keeps in LFS, and so knows by their SHA-256."""
+
+
+@dataclass
+class Hub:
+    """What the stand-in has, how it is to misbehave, and what it was asked."""
+
+    datasets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    gated: set[str] = field(default_factory=set)
+    cut_after: list[int] = field(default_factory=list)
+    """Bytes after which the next answers with a file's content break off."""
+    asked: list[str] = field(default_factory=list)
+    served: int = 0
+    """Bytes of files that went out."""
+    url: str = ""
+
+    def entry(self, dataset: str, path: str) -> dict[str, Any]:
+        content = self.datasets[dataset][path]
+        oid = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": oid}
+        if any(fnmatch(path, kind) for kind in LFS):
+            digest = hashlib.sha256(content).hexdigest()
+            entry["lfs"] = {"oid": digest, "size": len(content), "pointerSize": 130}
+        return entry
+
+    def listing(self, dataset: str, below: str, recursive: bool) -> list[dict[str, Any]]:
+        prefix = f"{below}/" if below else ""
+        inside = [path for path in sorted(self.datasets[dataset]) if path.startswith(prefix)]
+        folders = {prefix + path[len(prefix) :].split("/")[0] for path in inside if "/" in path[len(prefix) :]}
+        entries = [{"type": "directory", "path": folder, "oid": "0" * 40, "size": 0} for folder in sorted(folders)]
+        files = [p for p in inside if recursive or "/" not in p[len(prefix) :]]
+        return entries + [self.entry(dataset, path) for path in files]
+
+
+@contextmanager
+def running() -> Iterator[Hub]:
+    """A Hub that answers at `url` until the end of the block."""
+    hub = Hub()
+
+    class Handler(_Handler):
+        pass
+
+    Handler.hub = hub
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    do_HEAD = do_POST = do_GET
+
+    def answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = urlsplit(self.path)
+        path = unquote(parts.path)
+        self.hub.asked.append(f"{self.command} {path}")
+        asked = re.fullmatch(r"/(?P<api>api/)?datasets/(?P<dataset>[^/]+/[^/]+)(?:/(?P<rest>.*))?", path)
+        if asked is None or asked["dataset"] not in self.hub.datasets:
+            return self.refuse(404, "RepoNotFound")
+        dataset, (verb, _, rest) = asked["dataset"], (asked["rest"] or "").partition("/")
+        if dataset in self.hub.gated and not (asked["api"] and verb in ("", "revision")):
+            return self.refuse(403, "GatedRepo")
+        revision, _, rest = rest.partition("/")
+        if revision not in ("", "main", COMMIT):
+            return self.refuse(404, "RevisionNotFound")
+        if not asked["api"]:
+            return self.file(dataset, rest)
+        if verb == "tree":
+            recursive = parse_qs(parts.query).get("recursive", ["false"])[0].lower() == "true"
+            return self.say(self.hub.listing(dataset, rest, recursive))
+        if verb == "paths-info":
+            wanted = json.loads(body)["paths"] if body.startswith(b"{") else parse_qs(body.decode())["paths"]
+            return self.say([self.hub.entry(dataset, p) for p in wanted if p in self.hub.datasets[dataset]])
+        if verb in ("", "revision"):
+            files = [{"rfilename": name} for name in sorted(self.hub.datasets[dataset])]
+            return self.say({"_id": "1", "id": dataset, "sha": COMMIT, "tags": [], "siblings": files})
+        return self.refuse(404, "EntryNotFound")
+
+    def file(self, dataset: str, path: str) -> None:
+        content = self.hub.datasets[dataset].get(path)
+        if content is None:
+            return self.refuse(404, "EntryNotFound")
+        entry = self.hub.entry(dataset, path)
+        etag = entry["lfs"]["oid"] if "lfs" in entry else entry["oid"]
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if asked is None:
+            return self.send(200, content, headers)
+        start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+        if start >= len(content):
+            return self.send(416, b"", headers)
+        headers["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
+        return self.send(206, content[start : end + 1], headers)
+
+    def say(self, what: Any) -> None:
+        self.send(200, json.dumps(what).encode(), {"Content-Type": "application/json"}, counted=False)
+
+    def refuse(self, status: int, code: str) -> None:
+        self.send(status, b"{}", {"X-Error-Code": code, "X-Error-Message": code}, counted=False)
+
+    def send(self, status: int, content: bytes, headers: dict[str, str], *, counted: bool = True) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if counted and self.hub.cut_after:
+            content = content[: self.hub.cut_after.pop(0)]
+            self.close_connection = True
+        try:
+            for at in range(0, len(content), 1 << 16):  # so that what a client did not wait for is not counted
+                block = content[at : at + (1 << 16)]
+                self.wfile.write(block)
+                self.hub.served += len(block) if counted else 0
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True

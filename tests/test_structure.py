@@ -1,0 +1,306 @@
+"""What must survive a translation is found, compared, cut and masked."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hala_factory import structure
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+# What is found
+
+SPANS = [
+    ("run `npm i` and ``a`b`` then `open", [("code", "`npm i`"), ("code", "``a`b``")]),
+    ("see ```x = 1``` here", [("code", "```x = 1```")]),
+    ("- a list\n\n  ```py\n  x = 1\n  ```\n", [("code", "```py\n  x = 1\n  ```")]),
+    ("> ```\n> quoted\n> ```", [("code", "```\n> quoted\n> ```")]),
+    ("never closed:\n~~~\nx = 1\n", [("code", "~~~\nx = 1")]),
+    ("a\n\n    for x in y:\n        f(x)\n", [("code", "for x in y:\n        f(x)")]),
+    ("a poem:\n\n    roses are red\n    violets are blue\n", []),
+    ("#include <a>\nint main() {\n\n  return 0;\n}\n\nThis is prose.", [("code", "#include <a>\nint main() {\n\n  return 0;\n}")]),
+    ("import os\n\ndef f(x):\n    # why\n    return x", [("code", "import os\n\ndef f(x):\n    # why\n    return x")]),
+    ("Wait (here);\nshe left.\nFor all of you:\nreturn soon", []),
+    ("x = 5\ny = 6", []),
+    ("$x$ and $y_1$ are $5$, the $n$th", [("latex", s) for s in ("$x$", "$y_1$", "$5$", "$n$")]),
+    ("it costs $5 and $10, or $20 for a 10$ item", []),
+    ("between $5, $6, and $x$", [("latex", "$x$")]),
+    ("echo $HOME/bin:$PATH and $USER, costs $$ to $$$", []),
+    ("$ x = 5 $ as some write", [("latex", "$ x = 5 $")]),
+    (r"so \(a+b\), \[x=1\], $$y$$", [("latex", r"\(a+b\)"), ("latex", r"\[x=1\]"), ("latex", "$$y$$")]),
+    ("\\begin{align}\na &= b\n\\end{align}", [("latex", "\\begin{align}\na &= b\n\\end{align}")]),
+    (r"weighs 5 \text{ kg} and \n is no formula", [("latex", r"\text{ kg}")]),
+    (r"it is \$5 or \`so\`", []),
+    ("see (https://en.example.org/wiki/A_(b)).", [("url", "https://en.example.org/wiki/A_(b)")]),
+    ("زوروا https://example.com/a، ثم www.example.org.", [("url", "https://example.com/a"), ("url", "www.example.org")]),
+    ('[docs](/docs/x.html#a) [t](a.md "title") [1](see below)', [("url", "/docs/x.html#a"), ("url", "a.md")]),
+    ("mail a.b+c@example.org. or @someone, 5@home", [("email", "a.b+c@example.org")]),
+    ("run ./run.sh in /etc/hosts or ~/x.txt and/or he/she, 3/4", [("path", p) for p in ("./run.sh", "/etc/hosts", "~/x.txt")]),
+    (r"open C:\Users\me, please", [("path", r"C:\Users\me")]),
+    (
+        "{name} {{user.id}} { -brand } ${HOME} %s %(n)d %1$s",
+        [("placeholder", p) for p in ("{name}", "{{user.id}}", "{ -brand }", "${HOME}", "%s", "%(n)d", "%1$s")],
+    ),
+    ("5% discount, 100%sure, {the name of the person}, {a, b}, نسبة %50", []),
+    ("a <name>, <br/>, <a href='x'>y</a> and <|end|>", [("tag", t) for t in ("<name>", "<br/>", "<a href='x'>", "</a>", "<|end|>")]),
+    ("a <b and c> d, x<5 and y>3, AT&T", []),
+    ("&amp; &#39; <!-- a\nb -->", [("tag", "&amp;"), ("tag", "&#39;"), ("tag", "<!-- a\nb -->")]),
+    ("<code>x = 1</code>", [("code", "<code>x = 1</code>")]),
+    ('{"role": "user", "a": [1]}', [("json_key", '"role"'), ("json_key", '"a"')]),
+    ('He said, "yes": twice.', []),
+    ("", []),
+    ("\n \n", []),
+    ("لا شيء هنا", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "wanted"), SPANS)
+def test_a_span_is_found_and_prose_is_left_alone(text: str, wanted: list[tuple[str, str]]) -> None:
+    found = structure.spans(text)
+    assert [(s.kind, s.text) for s in found] == wanted
+    assert all(text[s.start : s.end] == s.text for s in found)
+
+
+def test_prose_is_what_stands_outside_the_spans() -> None:
+    assert structure.prose("Run `x` now, see https://example.com.").split() == ["Run", "now,", "see", "."]
+
+
+# What is compared
+
+CONTRACT = [
+    ("Use `f`.", "استخدم `f`.", {}),
+    ("Use `f`.", "استخدم `g`.", {"code": (("`f`",), ("`g`",))}),
+    ("`f` and `f`", "`f` و", {"code": (("`f`",), ())}),
+    ("`a` then `b`", "`b` بعد `a`", {}),
+    ("```\nx \n```", "```\nx\n```", {}),
+    ("# A\n\n- b\n- c", "# أ\n\n- ب\n- ج", {}),
+    ("# A\n\n- b\n- c", "أ\n\n- ب ج", {"skeleton": (("heading 1", "item"), ())}),
+    ("1. a\n2. b", "١. أ\n٢. ب", {}),
+    ("> a", "أ", {"skeleton": (("quote",), ())}),
+    ("|a|b|\n|-|-|\n|1|2|", "|أ|ب|\n|-|-|\n|1|2|", {}),
+    ("|a|b|\n|-|-|\n|1|2|", "|أ|ب|\n|-|-|", {"skeleton": (("row of 2",), ())}),
+    ("Dear {name},", "عزيزي {الاسم}،", {"placeholder": (("{name}",), ("{الاسم}",))}),
+    ("plain", "نص عادي", {}),
+]
+
+
+@pytest.mark.parametrize(("source", "target", "wanted"), CONTRACT)
+def test_a_difference_names_what_is_lost_and_what_is_added(
+    source: str, target: str, wanted: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
+) -> None:
+    assert structure.difference(source, target) == wanted
+
+
+# What is sent
+
+
+def test_code_blocks_and_display_formulas_are_not_sent() -> None:
+    text = "Look:\n\n```py\nprint(1)\n```\n\nThen\n\n$$\nx^2\n$$\n\nand $y$ too.\n"
+    assert [s.text for s in structure.segments(text, 1000) if s.sent] == ["Look:", "Then", "and $y$ too."]
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("## A title  \n", ["A title"]),
+        ("- [ ] a task", ["a task"]),
+        ("1. first", ["first"]),
+        ("> quoted", ["quoted"]),
+        ("- a\n- b", ["- a\n- b"]),
+        ("12 + 5 = 17", []),
+        ("https://example.com `x`", []),
+        ("  \n", []),
+    ],
+)
+def test_one_line_travels_without_its_markers_and_a_letterless_one_not_at_all(text: str, sent: list[str]) -> None:
+    assert [s.text for s in structure.segments(text, 1000) if s.sent] == sent
+
+
+def test_cut_by_line_markers_and_pipes_stay_and_cut_by_span_spans_stay_too() -> None:
+    text = "- see `x` now\n\n| a cell | `y` is |\n|---|---|\n"
+    assert [s.text for s in structure.segments(text, 99, "line") if s.sent] == ["see `x` now", "a cell", "`y` is"]
+    assert [s.text for s in structure.segments(text, 99, "span") if s.sent] == ["see", "now", "a cell", "is"]
+
+
+def test_long_prose_is_cut_at_paragraphs_then_sentences_and_never_inside_a_span() -> None:
+    text = "One is here. Two is there.\n\nثلاثة هنا؟ أربعة هناك. " + "X" * 50 + " `" + "y " * 30 + "z`"
+    sent = [s.text for s in structure.segments(text, 30) if s.sent]
+    assert sent == ["One is here. Two is there.", "ثلاثة هنا؟ أربعة هناك.", "X" * 30, "X" * 20]
+
+
+def test_without_protection_everything_is_sent() -> None:
+    assert [s.text for s in structure.segments("a\n\n```\ncode\n```", 99, protect=False) if s.sent] == [
+        "a\n\n```\ncode\n```"
+    ]
+
+
+# Masks
+
+
+def test_a_mark_stands_for_each_span_and_cannot_be_in_the_text_already() -> None:
+    masked, held = structure.mask("Let `a` be <X1/> or x.")
+    assert masked == "Let <y1/> be <y2/> or x."
+    assert held == {"<y1/>": "`a`", "<y2/>": "<X1/>"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("ليكن <x1/> و<x2/>", "ليكن `a` و{b}"),
+        ("<x2/> قبل <x1/>", "{b} قبل `a`"),
+        ("< X1 > ثم <x٢/>", "`a` ثم {b}"),
+        ("<x1/> فقط", None),
+        ("<x1/> <x1/> <x2/>", None),
+        ("<x1/> <x2/> <x3/>", None),
+        ("", None),
+    ],
+)
+def test_marks_must_come_back_once_each(answer: str, wanted: str | None) -> None:
+    _, held = structure.mask("Let `a` and {b}")
+    assert structure.unmask(answer, held) == wanted
+
+
+# Properties
+
+WORDS = st.sampled_from(
+    ["word", "The", "كلمة", "costs $5", "e.g. this", "is fine.", "Really?", "نعم،", "50%", "a_b", "it's", "ß"]
+)
+PROSE = st.lists(WORDS, min_size=1, max_size=8).map(" ".join)
+INLINE = st.sampled_from(
+    [
+        "`f(x)`",
+        "``a`b``",
+        "$x^2$",
+        r"\(a\)",
+        "https://example.com/a?b=1",
+        "me@example.org",
+        "{name}",
+        "%s",
+        "<b>",
+        "&amp;",
+        "<slot>",
+    ]
+)
+SENTENCE = st.tuples(PROSE, INLINE, PROSE).map(" ".join)
+BLOCK = st.one_of(
+    PROSE,
+    SENTENCE,
+    SENTENCE.map("## {}".format),
+    st.lists(SENTENCE, min_size=1, max_size=3).map(lambda items: "\n".join(f"- {i}" for i in items)),
+    SENTENCE.map("> {}".format),
+    SENTENCE.map(lambda s: f"| a | b |\n|---|---|\n| {s} | c |"),
+    st.sampled_from(["```py\nx = 'a'\n\nprint(x)\n```", "$$\n\\frac{a}{b}\n$$", "\\[ x = 1 \\]", "import os\nprint(os.name)"]),
+)  # fmt: skip
+MARKDOWN = st.lists(BLOCK, min_size=1, max_size=6).map("\n\n".join)
+NOISE = st.text(alphabet='ab \n\r\t`$<>{}\\()[]&%@/"|*#-.:=;1٢؟كx~!', max_size=200)
+
+
+@given(text=MARKDOWN | NOISE, most=st.integers(1, 120), cut=st.sampled_from(["block", "line", "span"]))
+@settings(max_examples=200, deadline=None)
+def test_segments_joined_are_the_text(text: str, most: int, cut: structure.Cut) -> None:
+    parts = structure.segments(text, most, cut)
+    assert "".join(p.text for p in parts) == text
+    assert all(p.text == p.text.strip() and p.text for p in parts if p.sent)
+
+
+@given(text=MARKDOWN | NOISE)
+@settings(max_examples=200, deadline=None)
+def test_spans_are_sorted_apart_and_true_and_masking_is_undone(text: str) -> None:
+    found = structure.spans(text)
+    assert all(a.end <= b.start for a, b in pairwise(found))
+    assert all(text[s.start : s.end] == s.text and s.text for s in found)
+    masked, held = structure.mask(text)
+    assert structure.unmask(masked, held) == text
+    assert structure.difference(text, text) == {}
+
+
+@given(text=st.lists(SENTENCE, min_size=1, max_size=5).map("\n\n".join), data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_span_dropped_doubled_or_altered_is_always_found(text: str, data: st.DataObject) -> None:
+    span = data.draw(st.sampled_from(structure.spans(text)))
+    other = data.draw(st.sampled_from(["", f"{span.text} {span.text}", " `zzz` "]))
+    assert structure.difference(text, text[: span.start] + other + text[span.end :])
+
+
+def upper(text: str) -> str:
+    """A translator that is easy to check: prose in capitals, marks as they were."""
+    return "".join(part if part.startswith("<") else part.upper() for part in re.split(r"(<[a-z]+\d+/>)", text))
+
+
+def shouted(text: str, most: int, cut: structure.Cut) -> str:
+    done = []
+    for part in structure.segments(text, most, cut):
+        if not part.sent:
+            done.append(part.text)
+            continue
+        masked, held = structure.mask(part.text)
+        back = structure.unmask(upper(masked), held)
+        assert back is not None
+        done.append(back)
+    return "".join(done)
+
+
+@given(text=MARKDOWN, most=st.integers(40, 400), cut=st.sampled_from(["block", "line", "span"]))
+@settings(max_examples=150, deadline=None)
+def test_a_translator_that_changes_all_prose_keeps_the_structure(text: str, most: int, cut: structure.Cut) -> None:
+    assert structure.difference(text, shouted(text, most, cut)) == {}
+
+
+HOSTILE = [
+    "`",
+    "` `` ",
+    "$x ",
+    "<a ",
+    "<!-- ",
+    "{a ",
+    "\\(",
+    "\\[",
+    "\\begin{a}",
+    "<pre>",
+    "](",
+    "a@a.",
+    '"a',
+    "http://",
+    "/a",
+    "f(",
+    "a: ",
+]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_no_text_makes_the_search_lose_its_way(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    assert all(text[s.start : s.end] == s.text for s in structure.spans(text))
+    assert "".join(p.text for p in structure.segments(text, 1500)) == text
+
+
+# Real texts
+
+
+def real_texts() -> Iterator[str]:
+    for page in sorted((DATA / "react-docs-en").rglob("*.md")):
+        yield page.read_text(encoding="utf-8")
+    programs = DATA / "gpteacher/files/Codegen/codegen-instruct.json.gz"
+    if programs.exists():
+        with gzip.open(programs, "rt", encoding="utf-8") as file:
+            yield from (row["response"] for row in json.load(file)[:400])
+    for page in sorted((DATA / "l10n-mozilla-www/files/en").rglob("*.ftl"))[:60]:
+        lines = page.read_text(encoding="utf-8").splitlines()
+        yield from (line.split(" = ", 1)[1] for line in lines if " = " in line and not line.startswith("#"))
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the real data is not here")
+def test_real_pages_programs_and_strings_keep_their_structure() -> None:
+    texts = list(real_texts())
+    assert len(texts) > 400
+    broken = [t[:80] for t in texts if structure.difference(t, shouted(t, 1500, "block"))]
+    assert broken == []

@@ -1,0 +1,117 @@
+"""A workshop: sources, a catalog and a recipe in a folder, built through the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from hala_factory.cli import main
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    folder: Path
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def rows(self, name: str, rows: Iterable[dict[str, Any]]) -> Path:
+        return self.write(name, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+
+    def yaml(self, name: str, data: dict[str, Any]) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as f:
+            YAML().dump(data, f)
+        return path
+
+    def catalog(self, sources: dict[str, Any], models: dict[str, Any] | None = None) -> Path:
+        plain = {"columns": "alpaca", "language": "en", "licence": "CC0-1.0"}
+        return self.yaml(
+            "catalog.yaml",
+            {"sources": {n: {**plain, **s} for n, s in sources.items()}, "models": models or {}},
+        )
+
+    def recipe(self, sources: list[Any], steps: list[Any], **fields: Any) -> Path:
+        uses = [{"source": s} if isinstance(s, str) else s for s in sources]
+        head = {"name": "small", "kind": "corpus", "version": "dev", "language": "ar"}
+        steps = [{"step": s} if isinstance(s, str) else s for s in steps]
+        return self.yaml("recipe.yaml", {**head, "sources": uses, "steps": steps, **fields})
+
+    def run(self, *words: str) -> Said:
+        """A command in this process."""
+        result = CliRunner().invoke(main, list(words))
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Said(result.exit_code, result.stdout, result.stderr)
+
+    def build(self, *words: str) -> dict[str, Any]:
+        """`build recipe.yaml --json` in this process."""
+        return dict(self.run("build", "recipe.yaml", "--json", "--quiet", "--workers", "1", *words).json)
+
+    def spawn(self, *words: str, **env: str) -> subprocess.Popen[bytes]:
+        """A command in a process (group) of its own, to be killed."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "hala_factory.cli", *words],
+            cwd=self.folder,
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def corpus(self, version: str = "dev", name: str = "small", store: str = "store") -> Path:
+        return self.folder / store / "corpora" / name / version
+
+    def manifest(self, version: str = "dev", name: str = "small") -> dict[str, Any]:
+        return dict(json.loads((self.corpus(version, name) / "manifest.json").read_text()))
+
+    def kept(self, version: str = "dev", name: str = "small") -> pl.DataFrame:
+        return pl.read_parquet(self.corpus(version, name) / "data" / "*.parquet")
+
+    def lost(self, version: str = "dev", name: str = "small") -> pl.DataFrame:
+        return pl.read_parquet(self.corpus(version, name) / "dropped" / "*.parquet")
+
+
+def alpaca(n: int, word: str = "row") -> list[dict[str, str]]:
+    """`n` distinct plain instructions."""
+    return [
+        {
+            "instruction": f"Tell me something about {word} number {i}.",
+            "input": "",
+            "output": f"There is a lot that one could say about {word} number {i}, which is one of many.",
+        }
+        for i in range(n)
+    ]
+
+
+def balanced(rows: dict[str, Any]) -> bool:
+    """Whether rows in = kept + dropped + failed."""
+    return bool(rows["in"] == rows["kept"] + sum(rows["dropped"].values()) + sum(rows["failed"].values()))
