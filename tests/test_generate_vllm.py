@@ -179,7 +179,7 @@ def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(stand_in, 
         async with engine(stand_in):
             pass
 
-    with pytest.raises(BuildError, match="ended before it was ready(?s:.)*no room for the weights"):
+    with pytest.raises(BuildError, match=r"ended before it was ready(?s:.)*no room for the weights"):
         asyncio.run(go())
 
 
@@ -191,7 +191,7 @@ def test_a_server_that_dies_again_and_again_ends_the_build(stand_in, monkeypatch
             os.kill(it._servers[0].pid, signal.SIGKILL)
             await it.answer(request("three"))
 
-    with pytest.raises(BuildError, match="again and again(?s:.)*no room(?s:.)*run the same command again"):
+    with pytest.raises(BuildError, match=r"again and again(?s:.)*no room(?s:.)*run the same command again"):
         asyncio.run(go())
 
 
@@ -259,7 +259,7 @@ def test_the_identity_on_the_hub_is_the_revision(tmp_path):
 
 
 def test_a_folder_without_a_checkpoint_is_told(tmp_path):
-    with pytest.raises(InputError, match="'path' is no checkpoint folder: .*model, which is not there"):
+    with pytest.raises(InputError, match=r"'path' is no checkpoint folder: .*model, which is not there"):
         _ = engine(tmp_path).identity
 
 
@@ -277,7 +277,7 @@ def test_a_tool_environment_is_made_once_and_a_half_made_one_anew(tmp_path, monk
     monkeypatch.delenv("HALA_VLLM_PYTHON", raising=False)
     monkeypatch.setenv("HALA_TOOLS", str(tmp_path))
     monkeypatch.setitem(tools.PLANS, "cpu", [["install", "no-such-package-here==1", "--no-index"]])
-    with pytest.raises(BuildError, match="vllm.log ends with:(?s:.)*no-such-package-here"):
+    with pytest.raises(BuildError, match=r"vllm.log ends with:(?s:.)*no-such-package-here"):
         tools.install_vllm(kind="cpu")
     assert tools.find_vllm() is None
     monkeypatch.setitem(tools.PLANS, "cpu", [["--version"]])

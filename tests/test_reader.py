@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hala_factory import reader, rows
 from hala_factory.catalog import Source
 from hala_factory.errors import BuildError, InputError
-from hala_factory.reader import records
+from hala_factory.reader import documents, records
 
 PAIR = {"rows": "pair", "columns": {"en": "en", "ar": "ar"}, "language": ["en", "ar"]}
 ALPACA = [
@@ -119,6 +119,17 @@ def test_every_form_gives_the_same_rows(tmp_path: Path, name: str) -> None:
 def test_parquet_gives_the_same_rows_whatever_its_type_of_text(tmp_path: Path, text: pa.DataType) -> None:
     table(tmp_path, "a.parquet", {k: pa.array(v).cast(text) for k, v in COLUMNS.items()})
     assert talks(batches(tmp_path, source("a.parquet"))) == ALPACA_TALKS
+
+
+@pytest.mark.parametrize("chars", [1, 2, 3, 5, 64])
+def test_a_json_list_is_the_same_however_much_is_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chars: int
+) -> None:
+    monkeypatch.setattr(documents, "CHARS", chars)
+    write(tmp_path, "a.json", json.dumps([*ALPACA, 1234, -5.5e3], ensure_ascii=False, indent=2))
+    found = batches(tmp_path, source("a.json"))
+    assert talks(found) == ALPACA_TALKS
+    assert [f["detail"].partition(": ")[2] for f in failed(found)] == ["1234", "-5500.0"]
 
 
 def test_a_position_is_the_line_where_a_person_finds_the_row(tmp_path: Path) -> None:

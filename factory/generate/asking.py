@@ -108,7 +108,7 @@ class Asker:
     async def _start(self) -> None:
         async with self._starting:
             if self._no_start:
-                raise self._no_start
+                raise self._no_start.with_traceback(None)
             if not self._started:
                 try:
                     await self.engine.__aenter__()

@@ -202,7 +202,7 @@ class ChatClient:
         async with self._freed:
             while True:
                 if self._fatal:
-                    raise self._fatal
+                    raise self._fatal.with_traceback(None)  # one error for all, each with its own way here
                 now = time.monotonic()
                 self._be_patient(now)
                 ready = [e for e in self.endpoints if e.room(self.concurrency, now)]

@@ -15,16 +15,18 @@ from hala_factory.catalog import Model
 from hala_factory.errors import BuildError, InputError
 from hala_factory.generate import checkpoint as checkpoints
 from hala_factory.generate.answers import Answer, Request, Unit
-from hala_factory.generate.client import CONCURRENCY, ChatClient, Endpoint
+from hala_factory.generate.client import ATTEMPTS, CONCURRENCY, ChatClient, Endpoint
 from hala_factory.generate.gpus import gpus
 from hala_factory.generate.server import READY, Server
 from hala_factory.generate.tools import find_vllm
 
 GPU_CONCURRENCY = 256
 """Requests under way at a server on a GPU: what vLLM batches there by default."""
-FRUITLESS = 3
-"""Times a server may end without any answer since its start before it is given up."""
-RESTARTS = 20
+UNREADY = 3
+"""Times in a row that a server may end before it is ready."""
+FRUITLESS = 2 * ATTEMPTS
+"""Times in a row that it may end before it has answered: a text that crashes it has used up its attempts by then."""
+RESTARTS = 100
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 
 EXECUTION = {
@@ -138,28 +140,29 @@ class VllmEngine:
             before = client.successes
             await server.gone()
             endpoint.held = True
-            while True:
-                fruitless = 0 if client.successes > before else fruitless + 1
-                if fruitless > FRUITLESS:
-                    return await self._give_up(server, client)
-                await asyncio.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2**fruitless))
-                with contextlib.suppress(BuildError):
-                    await server.start()
-                    break
-                before = client.successes
+            fruitless = 0 if client.successes > before else fruitless + 1
+            if fruitless > FRUITLESS or not await self._again(server, fruitless):
+                break
             endpoint.url = server.url
             endpoint.revive()
+            endpoint.tripped = True  # one request at a time, until it is known that none of them kills it
             endpoint.held = False
             await client.wake()
-        await self._give_up(server, client)
-
-    async def _give_up(self, server: Server, client: ChatClient) -> None:
         self._given_up += 1
         if self._given_up == len(self._servers):
             told = server.told("ended again and again")
             await client.fail(
                 BuildError(f"{told}\nevery answer so far is stored, run the same command again to go on")
             )
+
+    async def _again(self, server: Server, fruitless: int) -> bool:
+        """Whether the server could be started again."""
+        for failed in range(UNREADY):
+            await asyncio.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (fruitless + failed)))
+            with contextlib.suppress(BuildError):
+                await server.start()
+                return True
+        return False
 
     def _groups(self, cards: list[str]) -> list[list[str]]:
         """The GPUs of each server; one server without any where there are none."""
