@@ -60,9 +60,14 @@ class Entry(BaseModel):
 class Sample(BaseModel):
     """A few rows of our own in the source's schema; used by profiles that say `sources: samples`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
     path: str
+    """File, relative to the catalog."""
     format: Format | None = None
+    """Form of the file; guessed from its name if not given."""
+    licence: str | None = None
+    """Licence of the sample's rows; the source's if not given."""
 
 
 class Subset(BaseModel):
@@ -131,6 +136,13 @@ class Source(Entry):
         if self.subsets and not self.subset:
             raise FieldError("subsets", "'subsets' needs 'subset': the column that names a row's part")
         return self
+
+    @property
+    def sampled(self) -> Source:
+        """This source with the licence of its sample's rows."""
+        if self.sample is None or self.sample.licence is None:
+            return self
+        return self.model_copy(update={"licence": self.sample.licence, "subsets": {}})
 
     @property
     def mapping(self) -> dict[str, str]:

@@ -155,11 +155,12 @@ def load(path: Path, catalog: Loaded, profile: str | None = None, limit: int | N
     _check_steps(applied, document, sources, faults)
     if faults:
         raise InputError(_unique(faults))
+    samples = chosen.sources == "samples"
     return Ready(
         recipe=applied,
         profile=profile,
-        samples=chosen.sources == "samples",
-        sources=sources,
+        samples=samples,
+        sources={n: s.sampled for n, s in sources.items()} if samples else sources,
         models=dict(chosen.models),
         catalog=catalog,
         document=document,

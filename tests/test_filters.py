@@ -19,12 +19,11 @@ from hala_factory.filters.length import Length
 from hala_factory.filters.length_ratio import LengthRatio
 from hala_factory.filters.numbers import Numbers
 from hala_factory.filters.repetition import Repetition
-from hala_factory.filters.structure import PARTS, Structure
+from hala_factory.filters.structure import Structure
 from hala_factory.filters.untranslated import Untranslated
 from hala_factory.step import Filter
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
-INSTRUCTION = rows.schema("instruction") | {"messages_en": rows.MESSAGES}
 
 
 def instructions(*conversations: list[tuple[str | None, str | None]]) -> pl.DataFrame:
@@ -105,14 +104,24 @@ TEXTS: list[tuple[Filter, str, dict[str, Any], str | None]] = [
         {"ellipsis_lines": 0.5},
         "too_many_ellipsis_lines",
     ),
-    (GopherQuality(**FEW), "a line that ends so...\na line with much more in it\nand\none", {"ellipsis_lines": 0.25}, None),
+    (
+        GopherQuality(**FEW),
+        "a line that ends so...\na line with much more in it\nand\none",
+        {"ellipsis_lines": 0.25},
+        None,
+    ),
     (
         GopherQuality(**ANY_WORDS),
         "the 1234 of 5678 1999 2,024",
         {"alphabetic_words": 0.3333, "words": 6},
         "too_few_alphabetic_words",
     ),
-    (GopherQuality(**ANY_WORDS), "They're in the U.S. now", {"alphabetic_words": 1.0, "stop_words": 1}, "too_few_stop_words"),
+    (
+        GopherQuality(**ANY_WORDS),
+        "They're in the U.S. now",
+        {"alphabetic_words": 1.0, "stop_words": 1},
+        "too_few_stop_words",
+    ),
     (GopherQuality(**ANY_WORDS, stop_words=None), "Nobody knows where", {"stop_words": 0}, None),
     (GopherQuality(**ANY_WORDS, stop_words="ar"), "سافر من القاهرة إلى تونس", {"stop_words": 2}, None),
     (GopherQuality(**ANY_WORDS, stop_words="ar"), "منذ القاهرة وإلى تونس", {"stop_words": 0}, "too_few_stop_words"),
@@ -149,7 +158,12 @@ TEXTS: list[tuple[Filter, str, dict[str, Any], str | None]] = [
     (Repetition(), "two words", {"top_2_gram": 0.0}, None),
     (Repetition(min_times=1), "two words", {"top_2_gram": 1.0, "top_3_gram": 0.0}, "top_2_gram"),
     # Read from left to right, a run that was counted is stepped over: the second and the third, not five runs.
-    (Repetition(max_top_2_gram=1, max_top_3_gram=1, max_top_4_gram=1), "a b c d e " * 3, {"duplicate_5_gram": 0.3333}, "duplicate_5_gram"),
+    (
+        Repetition(max_top_2_gram=1, max_top_3_gram=1, max_top_4_gram=1),
+        "a b c d e " * 3,
+        {"duplicate_5_gram": 0.3333},
+        "duplicate_5_gram",
+    ),
     (Repetition(), "!" * 3 + " ... --- مرحبا", {"duplicate_10_gram": 0.0}, None),
 ]
 
@@ -164,7 +178,7 @@ TEXTS += [
     (
         Repetition(**only(n)),
         " ".join(words := [f"w{i:02d}" for i in range(n)]) + " and " + " ".join(words),
-        {f"duplicate_{n}_gram": round(3 * n / (8 * n + 3), 4), f"duplicate_{n - 1}_gram": pytest.approx},
+        {f"duplicate_{n}_gram": 3 * n / (8 * n + 3)},
         f"duplicate_{n}_gram",
     )
     for n in range(5, 11)
@@ -172,8 +186,9 @@ TEXTS += [
 
 
 @pytest.mark.parametrize(("step", "content", "expected", "reason"), TEXTS)
-def test_a_text_is_measured_and_judged(step: Filter, content: str, expected: dict[str, Any], reason: str | None) -> None:
-    expected = {k: v for k, v in expected.items() if v is not pytest.approx}
+def test_a_text_is_measured_and_judged(
+    step: Filter, content: str, expected: dict[str, Any], reason: str | None
+) -> None:
     measured = step.measure(said(content)).row(0, named=True)
     assert {k: measured[k] for k in expected} == near(expected)
     assert verdicts(step, said(content)) == [reason]
@@ -217,6 +232,7 @@ def test_a_conversation_is_measured_and_judged(
 
 SIDES = {"source": "translation.en", "target": "translation.ar"}
 RATIO, NUMBERS, COPIED, KEPT = LengthRatio(**SIDES), Numbers(**SIDES), Untranslated(**SIDES), Structure(**SIDES)
+FROM_ARABIC = Untranslated(source="translation.ar", target="translation.en", script="arabic")
 LONG_EN = "Bread keeps longer in a cloth bag, because the crust can breathe there and does not go soft so soon."
 LONG_AR = "يدوم الخبز مدة أطول في كيس من القماش، لأن القشرة تتنفس فيه فلا تلين بسرعة."
 CODE = "```python\nprint('a rather long line of code that stays as it is')\n```"
@@ -237,7 +253,8 @@ TRANSLATIONS: list[tuple[Filter, str | None, str | None, dict[str, Any], str | N
     (COPIED, "Albert Einstein, 1905", "Albert Einstein, 1905", {"copied": 0.0, "same": False}, None),
     (COPIED, "x = 1.5", "x = 1.5", {"same": False}, None),
     (COPIED, CODE, CODE, {"copied": 0.0, "same": False}, None),
-    (Untranslated(source="translation.ar", target="translation.en", script="arabic"), ARABIC, LONG_EN, {"copied": 1.0}, "same_text"),
+    (FROM_ARABIC, ARABIC, ARABIC, {"copied": 1.0, "same": True}, "same_text"),
+    (FROM_ARABIC, LONG_EN, ARABIC, {"copied": 0.0, "same": False}, None),
     (NUMBERS, "10,000 people, 3.5 km, in 1999", "١٠٬٠٠٠ شخص، ٣٫٥ كم، عام ۱۹۹۹", {"missing": 0, "added": 0}, None),
     (NUMBERS, "It costs 1,234,567.89 in all", "تبلغ الكلفة 1234567.89", {"missing": 0}, None),
     (NUMBERS, "3.5 and 4.25", "3,5 و4,25", {"missing": 0, "added": 0}, None),
@@ -266,15 +283,194 @@ TRANSLATIONS: list[tuple[Filter, str | None, str | None, dict[str, Any], str | N
 ]
 
 
-@pytest.mark.parametrize(("step", "source", "target", "expected", "reason"), TRANSLATIONS)
+@pytest.mark.parametrize(("step", "english", "arabic", "expected", "reason"), TRANSLATIONS)
 def test_a_translation_is_measured_and_judged(
-    step: Filter, source: str | None, target: str | None, expected: dict[str, Any], reason: str | None
+    step: Filter, english: str | None, arabic: str | None, expected: dict[str, Any], reason: str | None
 ) -> None:
-    if step.paths() == ["translation.ar", "translation.en"]:
-        source, target = source, source
-    frame = pairs((source, target))
-    if step.paths() == ["translation.ar", "translation.en"]:
-        frame = pairs((ARABIC, ARABIC))
+    frame = pairs((english, arabic))
     measured = step.measure(frame).row(0, named=True)
     assert {k: measured[k] for k in expected} == near(expected)
     assert verdicts(step, frame) == [reason]
+
+
+def translated(*messages: tuple[str, str]) -> pl.DataFrame:
+    """One conversation: its English messages and their translations."""
+    roles = [U, A] * len(messages)
+    sides = [[{"role": r, "content": m[i]} for r, m in zip(roles, messages, strict=False)] for i in (0, 1)]
+    return pl.DataFrame(
+        {"messages_en": [sides[0]], "messages": [sides[1]]},
+        schema=dict.fromkeys(("messages_en", "messages"), rows.MESSAGES),
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "bad", "reason"),
+    [
+        (LengthRatio(), (LONG_EN, "الخبز."), "too_short"),
+        (Untranslated(), (LONG_EN, LONG_EN), "same_text"),
+        (Numbers(), ("In 1999", "عام ١٩٩٨"), "missing_numbers"),
+        (Structure(), ("Call `len(x)`.", "استدعِ."), "lost_code"),
+    ],
+)
+def test_one_bad_message_drops_the_conversation_and_no_other(step: Filter, bad: tuple[str, str], reason: str) -> None:
+    good = (LONG_EN, LONG_AR)
+    nothing = translated()
+    frame = pl.concat(
+        [translated(good, good), translated(good, bad), nothing, translated(bad, good), translated(good)]
+    )
+    assert verdicts(step, frame) == [None, reason, None, reason, None]
+
+
+def test_every_reason_stands_in_the_tables() -> None:
+    proved = {(type(case[0]).__name__, case[-1]) for case in [*TEXTS, *TRANSLATIONS]}
+    proved |= {("ChatShape", case[-1]) for case in CONVERSATIONS}
+    everything_on = [
+        Length(min_chars=1, max_chars=2, min_words=1, max_words=2),
+        ArabicShare(max_share=0.9),
+        Language(keep=["en"]),
+        GopherQuality(),
+        Repetition(),
+        ChatShape(),
+        LengthRatio(),
+        Untranslated(),
+        Numbers(),
+        Structure(),
+    ]
+    for step in everything_on:
+        reasons: set[str | None] = {reason for reason, _ in step.rules()}
+        assert {(type(step).__name__, reason) for reason in reasons | {None}} <= proved
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Length(),
+        ArabicShare(min_share=None),
+        GopherQuality(**{f: None for f in GopherQuality.model_fields if f.startswith(("min_", "max_"))}),
+        Repetition(**{f: None for f in Repetition.model_fields if f.startswith("max_")}),
+        LengthRatio(min_ratio=None, max_ratio=None),
+        Numbers(max_missing=None, max_added=None),
+        Structure(max_differences=None),
+    ],
+)
+def test_a_filter_with_every_bound_null_only_measures(step: Filter) -> None:
+    assert step.rules() == []
+
+
+def test_the_role_of_a_path_says_whose_texts_are_judged() -> None:
+    frame = instructions([(U, "Hi"), (A, "A long enough answer.")])
+    assert verdicts(Length(on="messages.assistant", min_chars=10), frame) == [None]
+    assert verdicts(Length(on="messages.user", min_chars=10), frame) == ["too_short"]
+
+
+def test_a_conversation_is_judged_whole() -> None:
+    assert ChatShape(on="messages.user").faults(rows.schema("instruction"))[0][0] == "on"
+    assert ChatShape().faults(rows.schema("instruction")) == []
+
+
+def test_an_unknown_language_is_found_before_anything_runs() -> None:
+    faults = Language(keep=["en", "eng"]).faults(rows.schema("instruction"))
+    assert faults == [("keep", "the model has no language 'eng'; did you mean 'en'?")]
+
+
+def test_a_missing_or_broken_model_is_found_before_anything_runs(tmp_path: Path) -> None:
+    missing = Language(keep=["en"], model=str(tmp_path / "no.ftz"))
+    assert [field for field, _ in missing.faults(rows.schema("instruction"))] == ["model"]
+    (tmp_path / "text.ftz").write_text("this is no model")
+    broken = Language(keep=["en"], model=str(tmp_path / "text.ftz"))
+    assert "not a fastText model" in broken.faults(rows.schema("instruction"))[0][1]
+
+
+def test_the_content_of_the_language_model_counts_and_its_place_does_not(tmp_path: Path) -> None:
+    moved = Path(shutil.copy(bundled(), tmp_path / "moved.ftz"))
+    assert Language(keep=["en"], model=str(moved)).identity() == Language(keep=["en"]).identity()
+    moved.write_bytes(moved.read_bytes() + b"x")
+    assert Language(keep=["en"], model=str(moved)).identity() != Language(keep=["en"]).identity()
+
+
+EXPECTED = {
+    "cut_short": "length_ratio",
+    "digits_changed": "numbers",
+    "untranslated": "untranslated",
+    "code_translated": "structure",
+    "placeholder_lost": "structure",
+}
+
+
+def test_the_planted_faults_of_the_samples_are_found_and_good_translations_stay() -> None:
+    answers = [json.loads(line) for f in sorted((SAMPLES / "translations").glob("*.jsonl")) for line in f.open()]
+    planted = {d["text"]: d["fault"] for d in map(json.loads, (SAMPLES / "faults.jsonl").open())}
+    assert set(EXPECTED) <= set(planted.values())
+    frame = pairs(*((a["text"], a["answer"]) for a in answers))
+    found = [
+        {s.step for s, reason in zip(STEPS, found, strict=True) if reason}
+        for found in zip(*(verdicts(s, frame) for s in STEPS), strict=True)
+    ]
+    missed = [
+        a["text"]
+        for a, by in zip(answers, found, strict=True)
+        if EXPECTED.get(planted.get(a["text"], ""), "") not in by | {""}
+    ]
+    assert missed == []
+    assert [a["text"] for a, by in zip(answers, found, strict=True) if by and a["text"] not in planted] == []
+
+
+STEPS = (RATIO, NUMBERS, COPIED, KEPT)
+
+KEYS: list[tuple[str, str]] = [
+    ("  What   is\n\tthis ? ", "what is this"),
+    ("«مَرْحَبًــا»، أيُّها", "مرحبا»، ايها"),
+    ("إلى آخرِ مدرسةٍ على مستوىً", "الي اخر مدرسه علي مستوي"),
+    ("ﻣﺮﺣﺒﺎ ﻻ", "مرحبا لا"),
+    ("Cafe\u0301", "caf\u00e9"),
+    ("a\u200bb\ufeff \u00a0c", "ab c"),
+    ("x²", "x²"),
+    ("C++", "c++"),
+    ("C#", "c#"),
+    ("-5", "-5"),
+    ("?!…", ""),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("written", "key"), KEYS)
+def test_a_matching_key_says_what_a_reader_would_call_the_same(written: str, key: str) -> None:
+    made = pl.DataFrame({"text": [written, key]}).select(text.matching_key(pl.col("text"))).to_series().to_list()
+    assert made == [key, key]
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        ("١٠٬٠٠٠ و۱۹۹۹", ["10000", "1999"]),
+        ("1,000,000.5 or 1.000.000,5", ["1000000.5", "1000000.5"]),
+        ("3,5 = 3.5 = ٣٫٥", ["3.5", "3.5", "3.5"]),
+        ("0.125, 2.", ["0.125", "2"]),
+        ("1,2,3 and 12.05.2020", ["1", "2", "3", "12", "05", "2020"]),
+        ("none", []),
+    ],
+)
+def test_a_number_has_one_spelling(written: str, numbers: list[str]) -> None:
+    frame = pl.DataFrame({"text": [written]}).select(number=text.numbers(pl.col("text")).explode(empty_as_null=False))
+    assert frame.select(text.plain_number(pl.col("number")).explode()).to_series().to_list() == numbers
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        ("It costs $5 and $10.", "It costs $5 and $10."),
+        ("a `b` c $d$ e \\(f\\) g https://x.org/y?z h <b>i</b> j", "a c e g h i j"),
+        ("a\n```\nb\n```\nc", "a c"),
+        ("a\n```\nnever closed", "a"),
+        ("if 1 < 2 and 3 > 2", "if 1 < 2 and 3 > 2"),
+    ],
+)
+def test_prose_is_what_stands_outside_code_formulas_and_addresses(written: str, left: str) -> None:
+    frame = pl.DataFrame({"text": [written]})
+    assert frame.select(text.collapse_space(text.prose(pl.col("text")))).item() == left
+
+
+def test_words_are_split_as_readers_count_them() -> None:
+    frame = pl.DataFrame({"text": ["Don't pay 10,000 in the U.S. today... قال: لا!"]})
+    expected = ["Don", "'t", "pay", "10,000", "in", "the", "U.S.", "today", "...", "قال", ":", "لا", "!"]
+    assert frame.select(text.words(pl.col("text"))).item().to_list() == expected

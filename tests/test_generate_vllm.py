@@ -273,6 +273,7 @@ def test_tools_are_kept_where_the_environment_says(tmp_path, monkeypatch):
     assert tools.tools_dir() == tmp_path / "data" / "hala-factory" / "tools"
 
 
+@pytest.mark.slow
 def test_a_tool_environment_is_made_once_and_a_half_made_one_anew(tmp_path, monkeypatch):
     monkeypatch.delenv("HALA_VLLM_PYTHON", raising=False)
     monkeypatch.setenv("HALA_TOOLS", str(tmp_path))

@@ -121,11 +121,11 @@ def test_parquet_gives_the_same_rows_whatever_its_type_of_text(tmp_path: Path, t
     assert talks(batches(tmp_path, source("a.parquet"))) == ALPACA_TALKS
 
 
-@pytest.mark.parametrize("chars", [1, 2, 3, 5, 64])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 64])
 def test_a_json_list_is_the_same_however_much_is_read_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chars: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(documents, "CHARS", chars)
+    monkeypatch.setattr(documents, "BYTES", size)
     write(tmp_path, "a.json", json.dumps([*ALPACA, 1234, -5.5e3], ensure_ascii=False, indent=2))
     found = batches(tmp_path, source("a.json"))
     assert talks(found) == ALPACA_TALKS

@@ -19,7 +19,7 @@ from hala_factory.reader.lines import BOM, RECORDS
 from hala_factory.reader.opening import stream
 from hala_factory.reader.records import Chunk, kind
 
-CHARS = 1 << 20  # of JSON text read at once
+BYTES = 1 << 20  # of JSON text read at once
 
 PO_COLUMNS = ["msgid", "msgstr", "msgctxt", "fuzzy"]
 """The raw columns of a PO file."""
@@ -52,9 +52,9 @@ class _Text:
         self.decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self.text, self.at, self.line, self.ended = "", 0, 1, False
 
-    def more(self, chars: int = CHARS) -> None:
+    def more(self, size: int) -> None:
         """Read on, and let go of what was consumed."""
-        data = self.source.read(chars)
+        data = self.source.read(size)
         self.ended = not data
         self.line += self.text.count("\n", 0, self.at)
         self.text, self.at = self.text[self.at :] + self.decoder.decode(data, final=self.ended), 0
@@ -67,11 +67,11 @@ class _Text:
                 return self.text[self.at]
             if self.ended:
                 return ""
-            self.more()
+            self.more(BYTES)
 
     def value(self) -> Any:
         """The next value. Reads twice as much at every try, so that a broken file costs no more than its size."""
-        chars = CHARS
+        size = BYTES
         while True:
             try:
                 value, at = _DECODER.raw_decode(self.text, self.at)
@@ -81,8 +81,8 @@ class _Text:
             except (json.JSONDecodeError, RecursionError) as error:
                 if self.ended:
                     raise self.wrong(error) from None
-            self.more(chars)
-            chars *= 2
+            self.more(size)
+            size *= 2
 
     def wrong(self, error: Exception | str) -> BuildError:
         message = error.msg if isinstance(error, json.JSONDecodeError) else str(error)

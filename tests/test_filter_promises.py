@@ -1,0 +1,153 @@
+"""What every filter promises, whatever the texts: tried on generated rows and on awkward ones."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hala_factory import filters, rows
+from hala_factory.step import Filter, registered
+
+for module in pkgutil.iter_modules(filters.__path__):
+    importlib.import_module(f"hala_factory.filters.{module.name}")
+
+OPTIONS = {
+    "language": {"keep": ["en", "ar", "und"]},
+    "length": {"min_chars": 3, "max_chars": 60, "min_words": 2, "max_words": 9},
+    "gopher_quality": {"min_words": 4},
+}
+FILTERS = [
+    cls(**OPTIONS.get(word, {}))
+    for word, cls in registered().items()
+    if issubclass(cls, Filter) and cls.__module__.startswith("hala_factory.filters.")
+]
+COLUMNS = {"messages": rows.MESSAGES, "messages_en": rows.MESSAGES}
+
+pieces = st.sampled_from(
+    [
+        *("the", "of", "and", "N/A", "word word", "don't", "U.S.", "#", "...", "…", "- ", "• ", "3.5", "١٠٬٠٠٠", "-5"),
+        *("سلام", "مُحَمَّد", "كـــلام", "ﻻ", "، ", "؟", "\n", "\n\n", "\r\n", " ", "\t", "\u200f", "\x00", "\x1b"),
+        *("`x`", "```\ncode\n```", "$x^2$", r"\(y\)", "https://example.com/a", "<b>", "{name}", "%s", "<|endoftext|>"),
+        *("🎉", "e\u0301", "\u2028", "\ufeff", "𝒳", "中文", "\x1e", "\x1f"),
+    ]
+)
+texts = st.one_of(
+    st.none(), st.text(max_size=30), st.lists(pieces, max_size=25).map(" ".join), st.lists(pieces).map("".join)
+)
+roles = st.sampled_from(["user", "assistant", "system", "tool", None])
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> pl.DataFrame:
+    table: dict[str, list[list[dict[str, str | None]]]] = {"messages": [], "messages_en": []}
+    for _ in range(draw(st.integers(0, 4))):
+        conversation = draw(st.lists(st.tuples(roles, texts, texts), max_size=4))
+        table["messages"].append([{"role": r, "content": t} for r, _, t in conversation])
+        table["messages_en"].append([{"role": r, "content": s} for r, s, _ in conversation])
+    return pl.DataFrame(table, schema=COLUMNS)
+
+
+def reasons(step: Filter, measured: pl.DataFrame) -> list[str | None]:
+    asked = [pl.when(rule).then(pl.lit(reason)) for reason, rule in step.rules()]
+    return measured.select(pl.coalesce([*asked, pl.lit(None, pl.String)]).alias("reason"))["reason"].to_list()
+
+
+def check_whole(step: Filter, frame: pl.DataFrame) -> pl.DataFrame:
+    """Measures with the promised columns, one line per row, no null and no NaN, and rules that always answer."""
+    measured = step.measure(frame)
+    assert dict(measured.schema) == step.measures()
+    assert measured.height == frame.height
+    assert sum(measured.null_count().row(0)) == 0
+    for column in measured.iter_columns():
+        if column.dtype.is_float():
+            assert column.is_finite().all()
+    verdicts = measured.select(rule.alias(f"{i}") for i, (_, rule) in enumerate(step.rules()))
+    assert all(dtype == pl.Boolean for dtype in verdicts.dtypes)
+    assert sum(verdicts.null_count().row(0)) == 0
+    return measured
+
+
+@pytest.mark.parametrize("step", FILTERS, ids=lambda step: step.step)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(frame=frames())
+def test_a_row_is_measured_alike_in_any_company(step: Filter, frame: pl.DataFrame) -> None:
+    measured = check_whole(step, frame)
+    backwards = step.measure(frame.reverse()).reverse()
+    assert backwards.equals(measured)
+    for i in range(frame.height):
+        assert step.measure(frame[i : i + 1]).equals(measured[i : i + 1])
+
+
+@pytest.mark.parametrize("step", FILTERS, ids=lambda step: step.step)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(frame=frames())
+def test_what_a_filter_kept_it_keeps_again(step: Filter, frame: pl.DataFrame) -> None:
+    fate = pl.Series(reasons(step, step.measure(frame)), dtype=pl.String)
+    kept = frame.filter(fate.is_null())
+    assert reasons(step, step.measure(kept)) == [None] * kept.height
+
+
+AWKWARD = [
+    "",
+    " \n\t ",
+    "x",
+    "ب",
+    "\x00\x01\x1b",
+    "#" * 50,
+    "\n" * 50,
+    "a" * 300,
+    "🎉" * 20,
+    "\u202e\u200f",
+    "`",
+    "$",
+    "```",
+]
+
+
+@pytest.mark.parametrize("step", FILTERS, ids=lambda step: step.step)
+def test_awkward_texts_are_measured(step: Filter) -> None:
+    both = [(a, b) for a in AWKWARD for b in AWKWARD]
+    frame = pl.DataFrame(
+        {
+            "messages": [[{"role": "user", "content": a}] for a, _ in both],
+            "messages_en": [[{"role": "user", "content": b}] for _, b in both],
+        },
+        schema=COLUMNS,
+    )
+    check_whole(step, frame)
+
+
+HUGE = {
+    "prose": " ".join(f"word{i % 997} of the {i} lines\n" for i in range(40_000)),
+    "one line": "the same words " * 70_000,
+    "one word": "a" * 1_000_000,
+    "symbols": "`$<{[(" * 170_000,
+    "arabic": "كلام يطول ولا ينتهي، " * 50_000,
+    "digits": "1,234.5 " * 130_000,
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+@pytest.mark.parametrize("step", FILTERS, ids=lambda step: step.step)
+def test_a_text_of_a_megabyte_is_measured(step: Filter, kind: str) -> None:
+    messages = {
+        "messages": [[{"role": "user", "content": HUGE[kind]}]],
+        "messages_en": [[{"role": "user", "content": HUGE[kind] + "."}]],
+    }
+    check_whole(step, pl.DataFrame(messages, schema=COLUMNS))
+
+
+@pytest.mark.parametrize("step", FILTERS, ids=lambda step: step.step)
+def test_a_filter_shows_a_text_it_keeps_and_one_it_drops(step: Filter) -> None:
+    assert set(step.example) == {"kept", "dropped"}
+    assert type(step).__doc__
+
+
+@pytest.mark.parametrize("step", FILTERS, ids=lambda step: step.step)
+def test_no_rows_are_no_lines(step: Filter) -> None:
+    assert check_whole(step, pl.DataFrame(schema=COLUMNS)).height == 0
