@@ -37,6 +37,7 @@ check: .venv/.dev ## format, lint, types, imports, generated files
 	$(BIN)/mypy -p hala_factory
 	$(BIN)/lint-imports
 	$(BIN)/hala-factory schema --check recipes/recipe.schema.json
+	$(BIN)/cog --check README.md
 	$(BIN)/python samples/make.py --check
 
 bench: .venv/.dev ## ratios against rivals, printed; figures are kept in benchmarks/RESULTS.md

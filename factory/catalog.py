@@ -269,6 +269,8 @@ def _per_place(data: Any, errors: Sequence[Any]) -> list[list[dict[str, Any]]]:
     """Errors that are one fault to a person: where a value may be of several types, pydantic has one for each."""
     places: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for error in errors:
+        if error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]:
+            continue  # it is only short of the items that are wrong, which are told themselves
         places.setdefault(_standing(data, error), []).append(error)
     told: list[list[dict[str, Any]]] = []
     for place, found in places.items():
@@ -335,6 +337,16 @@ def _retold(model: type[BaseModel], document: yamlfile.Document, data: Any, alik
     return document.fault(path, f"{_named(data, path)}: expected {wanted}, found {_shown(found)}{quotes}")
 
 
+FORMS = {
+    r"^[a-z0-9][a-z0-9._-]*$": "lower-case letters, digits, '.', '_' and '-'",
+    r"^[a-z][a-z0-9_]*$": "lower-case letters, digits and '_'",
+    r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_-]*)?$": "a text of the rows, such as 'messages' or 'messages.user'",
+    r"^[a-z][a-z0-9_]*(\.(\*|[a-z][a-z0-9_-]*))?(\.content)?$": "texts of the rows, such as 'messages.*.content'",
+    r"^[a-z]{2,3}$": "a language code, such as 'ar'",
+    r"^(dev|\d+\.\d+\.\d+(-[0-9a-z.-]+)?)$": "a version, such as '1.2.3' or 'dev'",
+}
+"""What the patterns of fields ask for, in words."""
+
 _WANTED = {
     "string_type": "text",
     "string_too_short": "text that is not empty",
@@ -346,6 +358,8 @@ _WANTED = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "list_type": "a list",
+    "tuple_type": "a list",
+    "too_short": "at least {min_length}",
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
@@ -360,6 +374,8 @@ def _wanted(error: dict[str, Any]) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "literal_error":
         return f"one of {', '.join(_options(context['expected']))}"
+    if kind == "string_pattern_mismatch":
+        return FORMS.get(context["pattern"], f"text that matches {context['pattern']}")
     if kind in _WANTED:
         whole = {k: int(v) for k, v in context.items() if isinstance(v, float) and v.is_integer()}
         return _WANTED[kind].format(**{**context, **whole})
@@ -388,7 +404,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
-        return "a list"
+        return "a list" if value else "an empty list"
     if value is None:
         return "nothing"
     if isinstance(value, bool):

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import operator
 import pkgutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -143,16 +144,18 @@ def load(path: Path, catalog: Loaded, profile: str | None = None, limit: int | N
     document = yamlfile.read(path)
     faults = _recognise(document)
     recipe, found = validate(recipe_type(), document)
-    faults += [f for f in found if f.message]
+    told = {(f.line, f.column) for f in faults}
+    faults += [f for f in found if (f.line, f.column) not in told]
     if recipe is None:
         raise InputError(_unique(faults))
     chosen, applied = _apply(recipe, document, profile, faults)
     if limit:
         uses = [u.model_copy(update={"limit": min(limit, u.limit or limit)}) for u in applied.sources]
         applied = applied.model_copy(update={"sources": tuple(uses), "version": "dev"})
-    sources = _sources(applied, catalog, document, chosen, faults)
-    _check_models(applied, catalog, document, chosen, faults)
-    _check_steps(applied, document, sources, faults)
+    spots = _Spots(document, recipe, profile, chosen)
+    sources = _sources(applied, catalog, spots, faults)
+    _check_models(applied, catalog, spots, faults)
+    _check_steps(applied, spots, sources, faults)
     if faults:
         raise InputError(_unique(faults))
     samples = chosen.sources == "samples"
@@ -168,6 +171,28 @@ def load(path: Path, catalog: Loaded, profile: str | None = None, limit: int | N
     )
 
 
+@dataclass(frozen=True)
+class _Spots:
+    """Where in the file the fields of an applied recipe stand: in the profile that set them, else in the recipe."""
+
+    document: yamlfile.Document
+    recipe: Recipe
+    name: str | None
+    profile: Profile
+
+    def source(self, i: int, field: str, message: str) -> Fault:
+        """A fault of the `i`-th source."""
+        head = ("profiles", str(self.name)) if isinstance(self.profile.sources, list) else ()
+        return self.document.fault((*head, "sources", i, field), message)
+
+    def step(self, i: int, field: str, message: str) -> Fault:
+        """A fault of the `i`-th step."""
+        label = self.recipe.steps[i].label
+        if field in self.profile.steps.get(label, {}):
+            return self.document.fault(("profiles", str(self.name), "steps", label, field), message)
+        return self.document.fault(("steps", i, field), message)
+
+
 def _unique(faults: list[Fault]) -> list[Fault]:
     return sorted(set(faults))
 
@@ -178,11 +203,13 @@ def _recognise(document: yamlfile.Document) -> list[Fault]:
     steps = document.data.get("steps")
     for i, step in enumerate(steps if isinstance(steps, list) else []):
         word = step.get("step") if isinstance(step, dict) else None
-        if isinstance(step, dict) and word is None:
+        if not isinstance(step, dict):
+            continue
+        if not isinstance(word, str):
             found.append(document.fault(("steps", i), "a step begins with 'step: ' and the name of a step"))
-        elif isinstance(step, dict) and word not in load_steps():
+        elif word not in load_steps():
             found.append(
-                document.fault(("steps", i, "step"), f"unknown step {word!r}{did_you_mean(str(word), load_steps())}")
+                document.fault(("steps", i, "step"), f"unknown step {word!r}{did_you_mean(word, load_steps())}")
             )
     return found
 
@@ -215,6 +242,9 @@ def _overridden(
         if label not in labels:
             message = f"the recipe has no step called {label!r}{did_you_mean(label, labels)}"
             faults.append(document.fault(("profiles", word, "steps", label), message, key=True))
+        elif "step" in profile.steps[label]:
+            message = "a profile changes the fields of a step, not its kind"
+            faults.append(document.fault(("profiles", word, "steps", label, "step"), message, key=True))
     steps = []
     for step in recipe.steps:
         changes = profile.steps.get(step.label, {})
@@ -222,28 +252,37 @@ def _overridden(
             steps.append(step)
             continue
         data = {**step.model_dump(by_alias=True, exclude_unset=True), **changes, "step": step.step}
-        made, found = validate(type(step), document, data)
-        for fault, error_path in ((f, ("profiles", word, "steps", step.label)) for f in found):
-            faults.append(document.fault(error_path, fault.message, key=True))
+        made, found = validate(type(step), document.below(("profiles", word, "steps", step.label)), data)
+        faults += found
         steps.append(made or step)
     return tuple(steps)
 
 
-def _sources(
-    recipe: Recipe, catalog: Loaded, document: yamlfile.Document, profile: Profile, faults: list[Fault]
-) -> dict[str, Source]:
+def _sources(recipe: Recipe, catalog: Loaded, spots: _Spots, faults: list[Fault]) -> dict[str, Source]:
+    document = spots.document
     known, found = catalog.catalog.sources, {}
     for i, use in enumerate(recipe.sources):
-        place = ("sources", i, "source")
+        problem = ""
         if use.source not in known:
-            faults.append(document.fault(place, f"unknown source {use.source!r}{did_you_mean(use.source, known)}"))
+            problem = f"unknown source {use.source!r}{did_you_mean(use.source, known)}"
         elif use.source in found:
-            faults.append(document.fault(place, f"source {use.source!r} is named twice"))
+            problem = f"source {use.source!r} is named twice"
         else:
             found[use.source] = known[use.source]
-            if profile.sources == "samples" and known[use.source].sample is None:
-                faults.append(document.fault(place, f"source {use.source!r} has no sample in the catalog"))
+            if spots.profile.sources == "samples" and known[use.source].sample is None:
+                problem = f"source {use.source!r} has no sample in the catalog"
+        if problem:
+            faults.append(spots.source(i, "source", problem))
+        if not isinstance(use.where.get("without_code", True), bool):
+            message = f"without_code: expected true or false, found {use.where['without_code']!r}"
+            faults.append(spots.source(i, "where", message))
     kinds = {s.rows for s in found.values()}
+    for i, export in enumerate(recipe.exports):
+        if export in recipe.exports[:i]:
+            faults.append(document.fault(("exports", i), f"export {export!r} is named twice"))
+        elif export == "conversations" and kinds == {"pair"}:
+            message = "pair rows have no conversations; they export as 'messages'"
+            faults.append(document.fault(("exports", i), message))
     if len(kinds) > 1:
         pairs = sorted(n for n, s in found.items() if s.rows == "pair")
         faults.append(
@@ -256,16 +295,12 @@ def _sources(
     return found
 
 
-def _check_models(
-    recipe: Recipe, catalog: Loaded, document: yamlfile.Document, profile: Profile, faults: list[Fault]
-) -> None:
-    known = catalog.catalog.models
+def _check_models(recipe: Recipe, catalog: Loaded, spots: _Spots, faults: list[Fault]) -> None:
+    document, known = spots.document, catalog.catalog.models
     for i, step in enumerate(recipe.steps):
         model = getattr(step, "model", None)
         if isinstance(model, str) and step.asks and model not in known:
-            faults.append(
-                document.fault(("steps", i, "model"), f"unknown model {model!r}{did_you_mean(model, known)}")
-            )
+            faults.append(spots.step(i, "model", f"unknown model {model!r}{did_you_mean(model, known)}"))
     asked = {getattr(s, "model", None) for s in recipe.steps if s.asks}
     for name, each in recipe.profiles.items():
         for model, stands_in in each.models.items():
@@ -279,26 +314,33 @@ def _check_models(
                 faults.append(document.fault(at, f"unknown model {stands_in!r}{did_you_mean(stands_in, known)}"))
 
 
-def _check_steps(recipe: Recipe, document: yamlfile.Document, sources: dict[str, Source], faults: list[Fault]) -> None:
+def _check_steps(recipe: Recipe, spots: _Spots, sources: dict[str, Source], faults: list[Fault]) -> None:
     labels: dict[str, int] = {}
     first = next(iter(sources.values()), None)
     columns: Columns = rows.schema(first.rows, first.languages) if first else {}
     for i, step in enumerate(recipe.steps):
         if step.label in labels:
             message = f"two steps are called {step.label!r}: give one of them a 'name'"
-            faults.append(document.fault(("steps", i, "name" if step.name else "step"), message))
+            faults.append(spots.step(i, "name" if step.name else "step", message))
         labels[step.label] = i
         for source in getattr(step, "prefer", []):
             if source not in sources:
-                faults.append(
-                    document.fault(
-                        ("steps", i, "prefer"), f"the recipe has no source {source!r}{did_you_mean(source, sources)}"
-                    )
-                )
+                message = f"the recipe has no source {source!r}{did_you_mean(source, sources)}"
+                faults.append(spots.step(i, "prefer", message))
+        faults += [spots.step(i, field, message) for field, message in _crossed(step)]
         if first:
-            for field, message in step.faults(columns):
-                faults.append(document.fault(("steps", i, field), message))
+            faults += [spots.step(i, field, message) for field, message in step.faults(columns)]
             columns = {**columns, **step.writes(columns)}
+
+
+def _crossed(step: Step) -> list[tuple[str, str]]:
+    """Bounds that no row can be within: a `max_` below its `min_`."""
+    found = []
+    for field in type(step).model_fields:
+        low, high = getattr(step, field), getattr(step, f"max_{field[4:]}", None)
+        if field.startswith("min_") and low is not None and high is not None and low > high:
+            found.append((f"max_{field[4:]}", f"max_{field[4:]}: expected at least {field} ({low:g}), found {high:g}"))
+    return found
 
 
 def columns_after(ready: Ready) -> dict[str, pl.DataType]:

@@ -31,10 +31,22 @@ class Document:
     data: dict[str, Any]
     tree: CommentedMap
 
+    start: tuple[int, int] = (1, 1)
+    """Line and column of what has no place of its own."""
+
+    def below(self, path: Sequence[str | int]) -> Document:
+        """The mapping at `path` as a document of its own, whose places are those in the whole file."""
+        data: Any = self.data
+        tree: Any = self.tree
+        for part in path:
+            names = {str(k): k for k in tree} if isinstance(tree, CommentedMap) else {}
+            data, tree = data[part], tree[names.get(str(part), part)]
+        return Document(self.file, data, tree, self.place(path, key=True))
+
     def place(self, path: Sequence[str | int], *, key: bool = False) -> tuple[int, int]:
         """Line and column (1-based) of the value at `path`, or of its key; of the nearest parent if absent."""
         node: Any = self.tree
-        line, column = 1, 1
+        line, column = self.start
         for depth, part in enumerate(path):
             if isinstance(node, CommentedMap) and part in (names := {str(k): k for k in node}):
                 last, part = depth == len(path) - 1, names[str(part)]

@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from hala_factory import rows
+from hala_factory.catalog import FieldError
 from hala_factory.errors import did_you_mean
 from hala_factory.generate.answers import Answer, Unit
 from hala_factory.quality.failures import SCRIPTS, Failure, Finding, Judge
@@ -148,15 +149,16 @@ class Translate(Ask):
     @model_validator(mode="after")
     def _coherent(self) -> Translate:
         if self.prompt.count("{text}") != 1:
-            raise ValueError(f"'prompt' must contain {{text}} once, found {self.prompt.count('{text}')} times")
+            found = self.prompt.count("{text}")
+            raise FieldError("prompt", f"prompt: expected {{text}} once, found it {found} times")
         if self.to == self.source_language:
-            raise ValueError(f"'to' and 'from' are both {self.to!r}")
+            raise FieldError("to", f"'to' and 'from' are both {self.to!r}")
         if self.prompt == PROMPT and SCRIPTS.get(self.to) != "Arabic":
-            raise ValueError(f"'prompt' asks for Arabic unless you write it; write one for {self.to!r}")
+            raise FieldError("to", f"'prompt' asks for Arabic unless you write it; write one for {self.to!r}")
         if len({_column(f) for f in self.fields}) > 1:
-            raise ValueError("'fields' must be texts of one column")
+            raise FieldError("fields", "'fields' must be texts of one column")
         if not self._instructs and len(self.fields) > 1:
-            raise ValueError("'fields' names one text of a pair")
+            raise FieldError("fields", "'fields' names one text of a pair")
         return self
 
     @property

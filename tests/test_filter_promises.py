@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hala_factory import filters, rows
+from hala_factory import filters, rows, structure
 from hala_factory.step import Filter, registered
 
 for module in pkgutil.iter_modules(filters.__path__):
     importlib.import_module(f"hala_factory.filters.{module.name}")
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "language": {"keep": ["en", "ar", "und"]},
     "length": {"min_chars": 3, "max_chars": 60, "min_words": 2, "max_words": 9},
     "gopher_quality": {"min_words": 4},
@@ -73,7 +74,7 @@ def check_whole(step: Filter, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("step", FILTERS, ids=lambda step: step.step)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(frame=frames())
 def test_a_row_is_measured_alike_in_any_company(step: Filter, frame: pl.DataFrame) -> None:
     measured = check_whole(step, frame)
@@ -84,7 +85,7 @@ def test_a_row_is_measured_alike_in_any_company(step: Filter, frame: pl.DataFram
 
 
 @pytest.mark.parametrize("step", FILTERS, ids=lambda step: step.step)
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(frame=frames())
 def test_what_a_filter_kept_it_keeps_again(step: Filter, frame: pl.DataFrame) -> None:
     fate = pl.Series(reasons(step, step.measure(frame)), dtype=pl.String)
@@ -151,3 +152,18 @@ def test_a_filter_shows_a_text_it_keeps_and_one_it_drops(step: Filter) -> None:
 @pytest.mark.parametrize("step", FILTERS, ids=lambda step: step.step)
 def test_no_rows_are_no_lines(step: Filter) -> None:
     assert check_whole(step, pl.DataFrame(schema=COLUMNS)).height == 0
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(sides=st.lists(st.tuples(texts.map(str), texts.map(str)), max_size=6))
+def test_the_structure_filter_overlooks_no_pair(sides: list[tuple[str, str]]) -> None:
+    step = next(s for s in FILTERS if s.step == "structure")
+    frame = pl.DataFrame(
+        {
+            "messages_en": [[{"role": "user", "content": source}] for source, _ in sides],
+            "messages": [[{"role": "user", "content": target}] for _, target in sides],
+        },
+        schema=COLUMNS,
+    )
+    kinds = [",".join(sorted(structure.difference(source, target))) for source, target in sides]
+    assert step.measure(frame)["kinds"].to_list() == kinds
