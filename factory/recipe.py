@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 import hala_factory.filters
 import hala_factory.quality
 from hala_factory import rows, yamlfile
-from hala_factory.catalog import Key, Loaded, Model, Scalar, Source, validate
+from hala_factory.catalog import Key, Loaded, Model, Scalar, Source
 from hala_factory.errors import Fault, InputError, did_you_mean
 from hala_factory.step import Columns, Step, registered
+from hala_factory.validation import validate
 
 Export = Literal["messages", "conversations"]
 VERSION = r"^(dev|\d+\.\d+\.\d+(-[0-9a-z.-]+)?)$"
@@ -206,7 +207,8 @@ def _recognise(document: yamlfile.Document) -> list[Fault]:
         if not isinstance(step, dict):
             continue
         if not isinstance(word, str):
-            found.append(document.fault(("steps", i), "a step begins with 'step: ' and the name of a step"))
+            at = ("steps", i, "step") if "step" in step else ("steps", i)
+            found.append(document.fault(at, "a step begins with 'step: ' and the name of a step"))
         elif word not in load_steps():
             found.append(
                 document.fault(("steps", i, "step"), f"unknown step {word!r}{did_you_mean(word, load_steps())}")

@@ -114,6 +114,8 @@ def _plain(problem: str, context: str) -> tuple[str, bool]:
         return f"key {twice[1]!r} is given twice", False
     if "quoted scalar" in context and "end of stream" in problem:
         return "a quote is opened here and not closed", True
+    if open_ := re.search(r"expected ',' or '([]}])', but got '<stream end>'", problem):
+        return f"a {'[' if open_[1] == ']' else '{'!r} is opened here and not closed", True
     if "block" in context and "expected <block end>" in problem:
         return "the indentation fits none of the lines above", False
     if "mapping values are not allowed" in problem:

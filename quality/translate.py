@@ -12,12 +12,12 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from hala_factory import rows
-from hala_factory.catalog import FieldError
 from hala_factory.errors import did_you_mean
 from hala_factory.generate.answers import Answer, Unit
 from hala_factory.quality.failures import SCRIPTS, Failure, Finding, Judge
 from hala_factory.step import Ask, Columns, Name, register
 from hala_factory.structure import Cut, mask, prose, segments, unmask
+from hala_factory.validation import FieldError
 
 LanguageCode = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 FieldPath = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.(\*|[a-z][a-z0-9_-]*))?(\.content)?$")]

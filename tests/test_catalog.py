@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import BaseModel, Field
 
-from hala_factory import catalog, yamlfile
+from hala_factory import catalog, validation, yamlfile
 from hala_factory.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -470,7 +470,7 @@ def test_a_value_of_several_types_is_one_fault_however_deep(tmp_path, monkeypatc
 
     monkeypatch.chdir(tmp_path)
     Path("x.yaml").write_text("some:\n  a: [1, b]\n  c: {}\nshare: -1\nloud: maybe\n", encoding="utf-8")
-    part, faults = catalog.validate(Part, yamlfile.read(Path("x.yaml")))
+    part, faults = validation.validate(Part, yamlfile.read(Path("x.yaml")))
     assert part is None
     assert [str(f) for f in sorted(faults)] == [
         "x.yaml:2:10: a, item 2: expected a whole number, found 'b'",
@@ -494,7 +494,7 @@ def test_entries_told_apart_by_a_word_are_told_by_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = "steps:\n- {step: length, keep: 3, kep: en}\n- {step: lenght}\n- {stpe: length}\n- 3\n"
     Path("x.yaml").write_text(text, encoding="utf-8")
-    _, faults = catalog.validate(Steps, yamlfile.read(Path("x.yaml")))
+    _, faults = validation.validate(Steps, yamlfile.read(Path("x.yaml")))
     assert [str(f) for f in sorted(faults)] == [
         "x.yaml:2:24: keep: expected text or a list, found 3; put it in quotes",
         "x.yaml:2:27: unknown field 'kep'; did you mean 'keep'?",

@@ -115,3 +115,50 @@ def alpaca(n: int, word: str = "row") -> list[dict[str, str]]:
 def balanced(rows: dict[str, Any]) -> bool:
     """Whether rows in = kept + dropped + failed."""
     return bool(rows["in"] == rows["kept"] + sum(rows["dropped"].values()) + sum(rows["failed"].values()))
+
+
+ARABIC = {
+    "Tell me something about {word} number {i}.": "أخبرني بشيء عن المادة {word} ذات الرقم {i} من فضلك.",
+    "There is a lot that one could say about {word} number {i}, which is one of many.": (
+        "هناك الكثير مما يمكن أن يقال عن المادة {word} ذات الرقم {i}، وهي واحدة من مواد كثيرة."
+    ),
+}
+"""What `alpaca` says, in Arabic."""
+
+
+def answers(n: int, word: str = "row") -> list[dict[str, str]]:
+    """Recorded translations of `alpaca(n, word)`."""
+    return [
+        {"text": text.format(word=word, i=i), "answer": answer.format(word=word, i=i)}
+        for i in range(n)
+        for text, answer in ARABIC.items()
+    ]
+
+
+def troubled(workshop: Workshop, n: int = 40, **fields: Any) -> Workshop:
+    """Three sources in three forms, with rows that are dropped and that fail at every kind of stage."""
+    bad = b'{"instruction": "Half a line\n' + b'{"instruction": "Bytes \xff.", "input": "", "output": "None."}\n'
+    rows = [*alpaca(n), {"instruction": None, "input": "", "output": "x"}, {"instruction": "Say 1.", "output": 1}]
+    first = "".join(json.dumps(r) + "\n" for r in [*rows[: n // 2], *alpaca(3), *rows[n // 2 :]]).encode()
+    cut = first.index(b"\n", len(first) // 3) + 1
+    workshop.write("first.jsonl", first[:cut] + bad + first[cut:])
+    short = [{"instruction": f"Number {i}?", "input": "", "output": "No."} for i in range(n // 8)]
+    pl.DataFrame([*alpaca(n // 2), *short, *alpaca(n // 2, "thing")]).write_parquet(workshop.folder / "second.parquet")
+    lines = [f'"Who is {w} number {i}?",,"{w} {i} is one whom nobody has heard of until this day."' for w in ("x", "y") for i in range(n // 4)]
+    workshop.write("third.csv", "\n".join(["instruction,input,output", *lines, '"a","b'  , *lines[:5]]) + "\n")
+    recorded = [*answers(n), *answers(n // 2, "thing")]
+    workshop.rows("answers.jsonl", [r for i, r in enumerate(recorded) if i % 7 != 3])
+    workshop.catalog(
+        {"first": {"path": "first.jsonl"}, "second": {"path": "second.parquet"}, "third": {"path": "third.csv"}},
+        {"people": {"engine": "recorded", "path": "answers.jsonl", "licence": "CC0-1.0", "by": "two people"}},
+    )
+    steps = [
+        "chat_shape",
+        {"step": "length", "min_chars": 30},
+        {"step": "length", "name": "brief", "on": "messages.user", "max_chars": 44},
+        {"step": "exact_dedup", "on": "messages.user"},
+        {"step": "translate", "to": "ar", "model": "people"},
+        {"step": "length", "name": "length_ar", "on": "messages.user", "max_chars": 47},
+    ]
+    workshop.recipe(["first", "second", "third"], steps, **fields)
+    return workshop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -67,15 +68,18 @@ class LocalEngine:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The checkpoint, its quantisation and the width of the search."""
+        """The checkpoint, its quantisation, the width of the search and what is put before a text."""
         of = checkpoints.identity(self.name, self._checkpoint, self._revision, self._digests)
-        return {"engine": "local", **of, "quantisation": self._model.quantisation, "beams": self.beams}
+        how = {"quantisation": self._model.quantisation, "beams": self.beams, "prefix": self._model.prefix}
+        return {"engine": "local", **of, **how}
 
     async def __aenter__(self) -> Self:
         self._threads = ThreadPoolExecutor(1, "local")
         loop = asyncio.get_running_loop()
         try:
-            self._translator = await loop.run_in_executor(self._threads, self._load)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")  # for what we do not use
+                self._translator = await loop.run_in_executor(self._threads, self._load)
         except BaseException:
             self._threads.shutdown(wait=False)
             raise
@@ -129,8 +133,9 @@ class LocalEngine:
         transformers.logging.set_verbosity_error()
         source, options = str(self._checkpoint), {"revision": self._revision} if self._revision else {}
         type_ = TYPES[self._model.quantisation]
-        made_from = {"model": self.identity, "type": type_, "ctranslate2": ctranslate2.__version__}
-        folder = self._converted / f"{self.name}-{fingerprint(made_from)[:12]}"
+        of = checkpoints.identity(self.name, self._checkpoint, self._revision, self._digests)
+        made_from = {"model": of, "type": type_, "ctranslate2": ctranslate2.__version__}
+        folder = self._converted / fingerprint(made_from)[:12]
         if read_json(folder / "made_from.json") is None:
             self._convert(ctranslate2, source, options, folder, type_, made_from)
         try:
@@ -141,7 +146,7 @@ class LocalEngine:
                 generation = transformers.GenerationConfig.from_pretrained(source, **options)
         except (OSError, ValueError) as e:
             raise InputError(f"model {self.name!r}: {source} has no usable tokenizer: {_first_line(e)}") from e
-        prefix = []
+        spoken_first: list[str] = []
         if config.model_type == "m2m_100":
             forced = generation.forced_bos_token_id
             if forced is None:
@@ -149,10 +154,11 @@ class LocalEngine:
                     f"model {self.name!r}: {source} says no target language; "
                     "set 'forced_bos_token_id' in its generation_config.json"
                 )
-            prefix = [tokenizer.convert_ids_to_tokens(forced)]
+            spoken_first = [tokenizer.convert_ids_to_tokens(forced)]
         longest = getattr(config, "max_position_embeddings", None) or self._model.context
         translator = ctranslate2.Translator(str(folder), device="cpu", compute_type="default")
-        return _Translator(translator, tokenizer, prefix, min(longest, self._model.context), self.beams)
+        longest = min(longest, self._model.context)
+        return _Translator(translator, tokenizer, self._model.prefix, spoken_first, longest, self.beams)
 
     def _convert(
         self,
@@ -181,16 +187,20 @@ class LocalEngine:
 class _Translator:
     """A loaded model with its own tokenizer; `answers` runs in one thread."""
 
-    def __init__(self, translator: Any, tokenizer: Any, prefix: list[str], longest: int, beams: int) -> None:
+    def __init__(
+        self, translator: Any, tokenizer: Any, prefix: str, spoken_first: list[str], longest: int, beams: int
+    ) -> None:
         self.translator = translator
         self.tokenizer = tokenizer
-        self.prefix = prefix
+        self.prefix = f"{prefix} " if prefix else ""
+        self.spoken_first = spoken_first
         self.longest = longest
         self.beams = beams
 
     def answers(self, requests: list[Request]) -> list[Answer]:
         """The translations of requests that ask for the same sampling."""
-        pieces = [self.tokenizer.convert_ids_to_tokens(self.tokenizer(_text(r))["input_ids"]) for r in requests]
+        texts = [self.prefix + _text(r) for r in requests]
+        pieces = [self.tokenizer.convert_ids_to_tokens(self.tokenizer(t)["input_ids"]) for t in texts]
         fits = [n for n, p in enumerate(pieces) if len(p) <= self.longest]
         found = {
             n: Answer("", "error", len(p), error=f"the text has {len(p)} tokens, the model takes {self.longest}")
@@ -206,7 +216,7 @@ class _Translator:
             ctranslate2.set_random_seed(first.seed or 0)
         results = self.translator.translate_batch(
             [pieces[n] for n in fits],
-            target_prefix=[self.prefix] * len(fits) if self.prefix else None,
+            target_prefix=[self.spoken_first] * len(fits) if self.spoken_first else None,
             max_input_length=0,  # ours is checked above; CTranslate2 would cut the text without a word
             max_decoding_length=max(1, min(first.max_tokens, self.longest - 1)),
             return_end_token=True,

@@ -40,7 +40,7 @@ def arrow_type(dtype: pl.DataType) -> pa.DataType:
 
 
 def _made(dtype: object) -> pl.DataType:
-    return dtype() if isinstance(dtype, type) else dtype  # type: ignore[no-any-return, return-value]
+    return dtype() if isinstance(dtype, type) else dtype  # type: ignore[return-value]
 
 
 def arrow_schema(columns: Columns) -> pa.Schema:
