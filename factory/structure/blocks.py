@@ -83,7 +83,8 @@ def _marked_code(text: str, starts: list[int], tokens: list[Token]) -> list[Span
         else:
             start += len(text[start:end]) - len(text[start:end].lstrip(" \t>"))
         end = start + len(text[start:end].rstrip())
-        found.append(Span(start, end, "code", text[start:end], block=True))
+        if start < end:  # an indented block of nothing but markers is no code
+            found.append(Span(start, end, "code", text[start:end], block=True))
     return found
 
 
