@@ -102,7 +102,7 @@ def plan(ready: Ready, store: Store) -> Plan:
     decided = {"inputs": [_named(stages, n) for n in before], "exports": list(ready.recipe.exports), "format": FORMAT}
     stages.append(Stage("corpus", "corpus", fingerprint({"name": ready.recipe.name, **decided}), before))
     made = Plan(ready, store, tuple(_looked_up(stages, store, manifest)), manifest)
-    _refuse_changed(made)
+    refuse_changed(made)
     return made
 
 
@@ -203,7 +203,7 @@ def _looked_up(stages: list[Stage], store: Store, manifest: dict[str, Any] | Non
         record = None
         if stage.kind == "corpus":
             if manifest and manifest["fingerprint"] == stage.fingerprint:
-                record = {"rows": {"kept": manifest["rows"]["kept"]}}
+                record = StageFolder(store.corpus(manifest["name"], manifest["version"])).record("manifest")
         else:
             record = store.stage(stage.name, stage.fingerprint).record()
         if record is not None:
@@ -221,7 +221,10 @@ def _looked_up(stages: list[Stage], store: Store, manifest: dict[str, Any] | Non
 
 def _why(stage: Stage, fresh: list[Stage], store: Store, manifest: dict[str, Any] | None) -> str:
     if stage.kind == "corpus":
-        return "never built" if manifest is None else "what it is made from has changed"
+        if manifest is None:
+            return "never built"
+        same = manifest["fingerprint"] == stage.fingerprint
+        return "stored, but a file of it is gone or damaged" if same else "what it is made from has changed"
     folder = store.stage(stage.name, stage.fingerprint).path
     done = len(list(folder.glob("done-*.json")))
     if (folder / "stage.json").exists():
@@ -234,7 +237,8 @@ def _why(stage: Stage, fresh: list[Stage], store: Store, manifest: dict[str, Any
     return "changed since it was built" if built else "never built"
 
 
-def _refuse_changed(plan: Plan) -> None:
+def refuse_changed(plan: Plan) -> None:
+    """Raise InputError when the version stands, made from something else, and is not one that may be rebuilt."""
     recipe, manifest = plan.ready.recipe, plan.manifest
     if manifest is None or recipe.version == "dev" or manifest["fingerprint"] == plan.corpus.fingerprint:
         return

@@ -9,6 +9,8 @@ The model:
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -23,6 +25,7 @@ from hala_factory.errors import BuildError, InputError
 from hala_factory.fingerprint import file_digest
 
 _TEMPORARY = ".tmp-"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,9 @@ class StageFolder:
         """Write the record of a shard; its files stand already."""
         write_json(self.path / f"{word}-{shard:05d}.json", {**record, "files": self._described(files)})
 
-    def record(self) -> dict[str, Any] | None:
-        """The stage's own record, None unless every file it names stands with its size."""
-        return self._whole(read_json(self.path / "stage.json"))
+    def record(self, word: str = "stage") -> dict[str, Any] | None:
+        """The folder's own record, None unless every file it names stands with its size."""
+        return self._whole(read_json(self.path / f"{word}.json"))
 
     def complete(self, record: dict[str, Any], shards: int) -> None:
         """Write the stage's record from those of its shards."""
@@ -129,7 +132,7 @@ class StageFolder:
         if record is None:
             return None
         for name, facts in record["files"].items():
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 if (self.path / name).stat().st_size == facts["bytes"]:
                     continue
             return None
@@ -138,9 +141,10 @@ class StageFolder:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Let one process at a time build this stage; another waits here and then finds it done."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as f:
-            fcntl.flock(f, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as stack:
+            with written(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                fcntl.flock(stack.enter_context((self.path / ".lock").open("w")), fcntl.LOCK_EX)
             yield
 
 
@@ -160,9 +164,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON record atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Re-raise what the file system refuses as a BuildError that says what to do."""
+    try:
+        yield
+    except OSError as e:
+        said = os.strerror(e.errno) if e.errno else str(e)
+        todo = "free some space" if e.errno in _FULL else "see to it"
+        raise BuildError(f"{path}: cannot be written: {said}; {todo} and run the same command again") from e
 
 
 @contextlib.contextmanager
@@ -172,21 +186,17 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises BuildError when the disk is full or the folder cannot be written, after removing the rest.
     """
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    except OSError as e:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise BuildError(
-            f"{path}: cannot be written: {e.strerror or e}; free some space and run the same command again"
-        ) from e
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    with written(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
 
 
 def sync(path: Path) -> None:
@@ -201,30 +211,33 @@ def sync(path: Path) -> None:
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its name in the end, in place of an older one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex[:8]}-{path.name}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        for child in sorted(temporary.rglob("*")):
-            sync(child)
-        sync(temporary)
-        if path.exists():
-            old = path.with_name(f"{_TEMPORARY}old-{uuid.uuid4().hex[:8]}-{path.name}")
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.rename(path)
-        sync(path.parent)
-    except OSError as e:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise BuildError(
-            f"{path}: cannot be written: {e.strerror or e}; free some space and run the same command again"
-        ) from e
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with written(path):
+        try:
+            temporary.mkdir(parents=True)
+            yield temporary
+            for child in sorted(temporary.rglob("*")):
+                sync(child)
+            sync(temporary)
+            if path.exists():
+                exchange(temporary, path)
+            else:
+                temporary.rename(path)
+            sync(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two folders swap their names, at once where the system can (Linux), else by way of a third name."""
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    with contextlib.suppress(AttributeError):
+        if ctypes.CDLL(None).renameat2(here, os.fsencode(one), here, os.fsencode(other), swap) == 0:
+            return
+    third = one.with_name(f"{one.name}-old")
+    other.rename(third)
+    one.rename(other)
+    third.rename(one)
 
 
 def sweep(folder: Path) -> None:

@@ -18,8 +18,18 @@ NO_INPUT = [
     "<noinput>",
     "<no_input>",
     "<empty>",
+    "< no input >",
+    "< noinput >",
+    "[no input]",
+    "[noinput]",
+    "(no input)",
     "no input",
     "noinput",
+    "no input required",
+    "no input needed",
+    "no input necessary",
+    "no input provided",
+    "no input given",
     "n/a",
     "na",
     "none",
@@ -62,7 +72,8 @@ class ChatShape(Filter):
     In shape is: at most one system message, first; then user and assistant in turn; the assistant last.
     `order` says what is wrong: `ok`, `none` (no message), `unknown_role`, `late_system`, `assistant_first`,
     `repeated_role`, `no_answer`. A placeholder is a whole message of the lists below, whatever its case and
-    final full stop; a user message that ends in a line like `<no input>` is one too. An end mark is the control
+    final full stop; a user message that ends in a line like `<no input>`, or in a paragraph like `No input.`, which
+    a reader made of two columns, is one too. An end mark is the control
     text of some model's template left in a message; `</s>` is one unless the message also opens `<s>`.
     """
 
@@ -70,6 +81,8 @@ class ChatShape(Filter):
         "kept": "user: What is 2 + 2? assistant: 4",
         "dropped": "user: What is 2 + 2? assistant: N/A",
     }
+
+    revision: ClassVar[int] = 2
 
     step: Literal["chat_shape"] = "chat_shape"
     on: TextPath = "messages"
@@ -109,8 +122,8 @@ class ChatShape(Filter):
         brief = pl.when(content.str.len_chars() <= _LONGEST).then(content).otherwise(pl.lit("long"))
         plain = brief.str.strip_chars().str.to_lowercase()
         tail = content.str.slice(-_LONGEST).str.strip_chars().str.to_lowercase()
-        marks = [re.escape(m.lower()) for m in self.placeholder_inputs if m.startswith("<")]
-        ends_in_mark = tail.str.contains(rf"\n\s*(?:{'|'.join(marks)})\z") if marks else pl.lit(False)
+        ends_in_mark = _ends_in(tail, "\n", [w for w in self.placeholder_inputs if w.startswith("<")])
+        ends_in_mark |= _ends_in(tail, rows.JOIN, self.placeholder_inputs)
         judged = each.select(
             "row",
             letter=role.replace_strict(_LETTERS, default="x", return_dtype=pl.String).fill_null("x"),
@@ -153,6 +166,12 @@ class ChatShape(Filter):
 
 def _part(field: str) -> pl.Expr:
     return pl.col("messages").struct.field(field)
+
+
+def _ends_in(tail: pl.Expr, after: str, listed: list[str]) -> pl.Expr:
+    """Whether the text ends in one of those listed, on its own after a break, with or without a final full stop."""
+    words = "|".join(re.escape(w.strip().lower()) for w in listed)
+    return tail.str.contains(rf"{after}\s*(?:{words})\.?\z") if listed else pl.lit(False)
 
 
 def _among(plain: pl.Expr, listed: list[str]) -> pl.Expr:

@@ -27,6 +27,8 @@ class ExactDedup(Barrier):
         "dropped": "what is the capital of  Australia ?",
     }
 
+    revision: ClassVar[int] = 2
+
     step: Literal["exact_dedup"] = "exact_dedup"
     on: TextPath = "messages"
     prefer: list[str] = Field(default=[], description="Sources in order of preference; the others follow as listed.")
@@ -45,6 +47,6 @@ class ExactDedup(Barrier):
         rank = pl.col("source").replace_strict(order, list(range(len(order))), return_dtype=pl.Int32)
         groups = index.with_columns(rank=rank).filter(pl.len().over("key") > 1).sort("rank", "shard", "row")
         first = pl.concat_str(pl.lit("same text as "), pl.col("id"), pl.lit(" of "), pl.col("source")).first()
-        return groups.filter(pl.int_range(pl.len()).over("key") > 0).select(
-            "shard", "row", reason=pl.lit("duplicate"), detail=first.over("key")
-        )
+        # The row that stays is looked up before it leaves the group.
+        told = groups.with_columns(detail=first.over("key"), turn=pl.int_range(pl.len()).over("key"))
+        return told.filter(pl.col("turn") > 0).select("shard", "row", "detail", reason=pl.lit("duplicate"))

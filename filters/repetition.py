@@ -41,6 +41,8 @@ class Repetition(Filter):
         "dropped": "I like it. I like it. I like it. I like it. I like it.",
     }
 
+    revision: ClassVar[int] = 2
+
     step: Literal["repetition"] = "repetition"
     on: TextPath = "messages"
     min_times: Annotated[int, Field(ge=1)] = 2
@@ -128,6 +130,7 @@ def _pieces(texts: pl.DataFrame, name: str, breaks: str, separator: str) -> dict
         .filter(pl.col("piece").str.contains(separator, literal=True))
         .with_columns(pl.col("piece").str.replace_all(breaks, separator).str.split(separator))
         .explode("piece")
+        .filter(pl.col("piece").str.contains(r"\S"))  # a line of nothing but spaces says nothing twice
     )
     again = pl.col("len") - 1
     per_row = {

@@ -21,7 +21,12 @@ CATCHERS = {
     "digits_changed": {"numbers.missing_numbers", "numbers.added_numbers"},
     "code_translated": {"structure.lost_code", "source.where"},
     "placeholder_lost": {"structure.lost_placeholder", "structure.lost_url", "structure.lost_tag"},
-    "cut_short": {"length_ratio.too_short", "numbers.missing_numbers", "structure.lost_latex", "structure.lost_skeleton"},
+    "cut_short": {
+        "length_ratio.too_short",
+        "numbers.missing_numbers",
+        "structure.lost_latex",
+        "structure.lost_skeleton",
+    },
 }
 """For each fault planted among the recorded translations, what may catch it."""
 

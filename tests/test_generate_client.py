@@ -132,8 +132,9 @@ def test_an_address_shows_neither_password_nor_query():
 def test_endpoints_that_give_nothing_end_the_build_when_patience_does(always):
     server = StandIn(always=always)
     started = time.monotonic()
-    with pytest.raises(BuildError, match="the endpoint has given nothing for"):
+    with pytest.raises(BuildError, match="the endpoint has given nothing for") as e:
         asked(server, *"abcd", attempts=10_000)
+    assert "every answer so far is stored, run the same command again to go on" in str(e.value)
     assert 0.5 < time.monotonic() - started < 5
 
 

@@ -139,14 +139,14 @@ def test_a_server_that_is_killed_is_started_again_and_every_request_is_answered(
         async with engine(stand_in) as it:
             server = it._servers[0]
             before = descendants(os.getpid())
-            questions = [asyncio.create_task(it.answer(request(f"text {n}"))) for n in range(300)]
+            questions = [asyncio.create_task(it.answer(request(f"text {n}"))) for n in range(160)]
             await questions[40]
             os.kill(server.pid if victim == "server" else server._process.pid, signal.SIGKILL)
             answers = await asyncio.gather(*questions)
             return answers, before, descendants(os.getpid())
 
     answers, before, after = asyncio.run(go())
-    assert [a.text for a in answers] == [reversed_words(f"text {n}") for n in range(300)]
+    assert [a.text for a in answers] == [reversed_words(f"text {n}") for n in range(160)]
     assert not before & after
     if victim == "server":  # who kills a keeper can leave a server's helpers; nothing else can
         assert gone(before, 1)

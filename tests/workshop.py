@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from hala_factory.cli import main
+from hala_factory.fingerprint import file_digest
 
 
 @dataclass(frozen=True)
@@ -138,27 +139,38 @@ def answers(n: int, word: str = "row") -> list[dict[str, str]]:
 def troubled(workshop: Workshop, n: int = 40, **fields: Any) -> Workshop:
     """Three sources in three forms, with rows that are dropped and that fail at every kind of stage."""
     bad = b'{"instruction": "Half a line\n' + b'{"instruction": "Bytes \xff.", "input": "", "output": "None."}\n'
-    rows = [*alpaca(n), {"instruction": None, "input": "", "output": "x"}, {"instruction": "Say 1.", "output": 1}]
-    first = "".join(json.dumps(r) + "\n" for r in [*rows[: n // 2], *alpaca(3), *rows[n // 2 :]]).encode()
-    cut = first.index(b"\n", len(first) // 3) + 1
-    workshop.write("first.jsonl", first[:cut] + bad + first[cut:])
+    odd = [{"instruction": None, "output": "x"}, {"instruction": "Say 1.", "output": 1}]
+    rows = [{**r, "kind": "aside" if i % 5 == 3 else "main"} for i, r in enumerate([*alpaca(n), *odd, *alpaca(3)])]
+    lines = [json.dumps(r).encode() + b"\n" for r in rows]
+    workshop.write("first.jsonl", b"".join([*lines[: n // 2], bad, *lines[n // 2 :]]))
     short = [{"instruction": f"Number {i}?", "input": "", "output": "No."} for i in range(n // 8)]
-    pl.DataFrame([*alpaca(n // 2), *short, *alpaca(n // 2, "thing")]).write_parquet(workshop.folder / "second.parquet")
-    lines = [f'"Who is {w} number {i}?",,"{w} {i} is one whom nobody has heard of until this day."' for w in ("x", "y") for i in range(n // 4)]
-    workshop.write("third.csv", "\n".join(["instruction,input,output", *lines, '"a","b'  , *lines[:5]]) + "\n")
+    mixed = [r for pair in zip(alpaca(n // 2, "thing")[::-1], short * n, strict=False) for r in pair]
+    pl.DataFrame([*alpaca(n // 4), *mixed]).write_parquet(workshop.folder / "second.parquet")
+    asked = [
+        f'"Who is {w} number {i}?",,"{w} {i} is one whom nobody has heard of."' for w in "xy" for i in range(n // 4)
+    ]
+    workshop.write("third.csv", "\n".join(["instruction,input,output", *asked[:5], '"a","b', *asked]) + "\n")
     recorded = [*answers(n), *answers(n // 2, "thing")]
     workshop.rows("answers.jsonl", [r for i, r in enumerate(recorded) if i % 7 != 3])
     workshop.catalog(
         {"first": {"path": "first.jsonl"}, "second": {"path": "second.parquet"}, "third": {"path": "third.csv"}},
         {"people": {"engine": "recorded", "path": "answers.jsonl", "licence": "CC0-1.0", "by": "two people"}},
     )
-    steps = [
-        "chat_shape",
-        {"step": "length", "min_chars": 30},
-        {"step": "length", "name": "brief", "on": "messages.user", "max_chars": 44},
-        {"step": "exact_dedup", "on": "messages.user"},
-        {"step": "translate", "to": "ar", "model": "people"},
-        {"step": "length", "name": "length_ar", "on": "messages.user", "max_chars": 47},
-    ]
-    workshop.recipe(["first", "second", "third"], steps, **fields)
+    workshop.recipe([{"source": "first", "where": {"kind": ["main", ""]}}, "second", "third"], STEPS, **fields)
     return workshop
+
+
+STEPS = [
+    "chat_shape",
+    {"step": "length", "min_chars": 30},
+    {"step": "length", "name": "brief", "on": "messages.user", "max_chars": 38},
+    {"step": "exact_dedup", "on": "messages.user"},
+    {"step": "translate", "to": "ar", "model": "people"},
+    {"step": "length", "name": "length_ar", "on": "messages.user", "max_chars": 46},
+]
+"""What happens to the troubled sources."""
+
+
+def parquet_digests(corpus: Path) -> dict[str, str]:
+    """SHA-256 of every Parquet file of a corpus, by its name in it."""
+    return {str(p.relative_to(corpus)): file_digest(p) for p in sorted(corpus.rglob("*.parquet"))}

@@ -17,9 +17,10 @@ import email.utils
 import ipaddress
 import json
 import random
+import ssl
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -70,7 +71,9 @@ class Endpoint:
     """One server and how it fares. All times are the event loop's."""
 
     url: str
-    client: httpx.AsyncClient | None = None
+    idle: list[httpx.AsyncClient] = field(default_factory=list)
+    """One per connection: the pool of httpx looks at all of its connections for every request, which at 64 of
+    them costs more than the request itself."""
     busy: int = 0
     failures: int = 0
     """In a row."""
@@ -143,27 +146,18 @@ class ChatClient:
         self._lost = 0
         self._refused = 0
         self._fatal: BuildError | None = None
+        self._trusted: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
-        for endpoint in self.endpoints:
-            endpoint.client = httpx.AsyncClient(
-                timeout=httpx.Timeout(self.deadline, connect=min(10.0, self.deadline), pool=None),
-                limits=httpx.Limits(
-                    max_connections=self.concurrency,
-                    max_keepalive_connections=self.concurrency,
-                    keepalive_expiry=KEPT_ALIVE,
-                ),
-                headers={"Authorization": f"Bearer {self._key}"} if self._key else None,
-                trust_env=not _loopback(endpoint.url),  # a proxy is no way to a server on this machine
-            )
+        self._trusted = httpx.create_ssl_context()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for endpoint in self.endpoints:
-            if endpoint.client:
-                await endpoint.client.aclose()
+            while endpoint.idle:
+                await endpoint.idle.pop().aclose()
 
     async def answer(self, request: Request) -> Answer:
         """The answer of the least busy endpoint, or of the next that gives one."""
@@ -269,7 +263,6 @@ class ChatClient:
         raise self._fatal
 
     async def _post(self, endpoint: Endpoint, request: Request) -> Answer:
-        assert endpoint.client is not None, "use the client as an asynchronous context manager"
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": role, "content": content} for role, content in request.messages],
@@ -279,8 +272,8 @@ class ChatClient:
         if request.seed is not None:
             body["seed"] = request.seed
         try:
-            async with asyncio.timeout(self.deadline):
-                response = await endpoint.client.post(f"{endpoint.url}/chat/completions", json=body)
+            async with asyncio.timeout(self.deadline), self._connection(endpoint) as connection:
+                response = await connection.post(f"{endpoint.url}/chat/completions", json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as e:
             raise _Unavailable(f"no connection ({type(e).__name__})") from None
         except (TimeoutError, httpx.TimeoutException):
@@ -298,6 +291,25 @@ class ChatClient:
             raise _Failed(said)
         todo = {401: "check the key", 403: "check the key", 404: "check the address and the name of the model"}
         self._end(f"{endpoint.shown} says {said}; {todo.get(response.status_code, 'check the address')}")
+
+    @contextlib.asynccontextmanager
+    async def _connection(self, endpoint: Endpoint) -> AsyncIterator[httpx.AsyncClient]:
+        assert self._trusted is not None, "use the client as an asynchronous context manager"
+        client = (
+            endpoint.idle.pop()
+            if endpoint.idle
+            else httpx.AsyncClient(
+                timeout=httpx.Timeout(self.deadline, connect=min(10.0, self.deadline)),
+                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEPT_ALIVE),
+                headers={"Authorization": f"Bearer {self._key}"} if self._key else None,
+                verify=self._trusted,
+                trust_env=not _loopback(endpoint.url),  # a proxy is no way to a server on this machine
+            )
+        )
+        try:
+            yield client
+        finally:
+            endpoint.idle.append(client)
 
     def _read(self, response: httpx.Response) -> Answer:
         try:

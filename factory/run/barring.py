@@ -7,6 +7,7 @@ import time
 import polars as pl
 
 from hala_factory import store
+from hala_factory.fingerprint import fingerprint
 from hala_factory.rows import LEDGER
 from hala_factory.run.files import BATCH, Writer, batches
 from hala_factory.run.ledger import Ledger, lost
@@ -29,17 +30,21 @@ def index_shard(job: Job, shard: int) -> None:
     path = job.folder.side("index", shard)
     with store.atomic(path) as temporary:
         pl.concat(frames).write_parquet(temporary, mkdir=True)
-    job.folder.finish(shard, {"rows": sum(f.height for f in frames)}, [path], word="indexed")
+    job.folder.finish(shard, {"input": job.digests[shard]}, [path], word="indexed")
 
 
 def decide(job: Job, sources: list[str]) -> None:
-    """Write which rows are to be dropped, of all shards."""
+    """Write which rows are to be dropped, of all shards, unless that stands already."""
+    inputs = fingerprint(list(job.digests))
+    known = job.folder.done(0, "decided")
+    if known is not None and known["input"] == inputs:
+        return
     index = pl.scan_parquet([job.folder.side("index", s) for s in range(len(job.inputs))])
     path = job.folder.side("decision", 0)
     with store.atomic(path) as temporary:
         decision = _barrier(job).decide(index, sources)
         decision.sort("shard", "row").sink_parquet(temporary, engine="streaming")
-    job.folder.finish(0, {}, [path], word="decided")
+    job.folder.finish(0, {"input": inputs}, [path], word="decided")
 
 
 def split_shard(job: Job, shard: int) -> None:

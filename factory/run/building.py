@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,14 +17,14 @@ from hala_factory.errors import BuildError, HalaError
 from hala_factory.generate.answers import ModelIdentity
 from hala_factory.generate.asking import Asker
 from hala_factory.generate.store import GenerationStore
-from hala_factory.plan import Plan, Stage
+from hala_factory.plan import Plan, Stage, refuse_changed
 from hala_factory.run.asking import ask_shards
 from hala_factory.run.assembling import assemble, parts_of
 from hala_factory.run.barring import decide, index_shard, split_shard
 from hala_factory.run.files import row_count
 from hala_factory.run.ledger import Ledger
 from hala_factory.run.passing import Job, filter_shard
-from hala_factory.run.shards import run_shards
+from hala_factory.run.shards import Crew
 from hala_factory.run.sourcing import SourceJob, read_source
 from hala_factory.step import Ask, Columns
 from hala_factory.store import StageFolder
@@ -57,15 +58,13 @@ def build(plan: Plan, watcher: Watcher, *, workers: int = 1, shard_rows: int = S
     manifest = plan.manifest if plan.corpus.status == "stored" else None
     if manifest is None:
         sources = [s for s in plan.stages if s.kind == "source"]
-        _stages(sources, plan, watcher, told, partial(_read_sources, plan, workers=workers, shard_rows=shard_rows))
-        for stage in plan.stages[len(sources) : -1]:
-            _stages([stage], plan, watcher, told, partial(_run, plan, workers=workers, asked=asked))
+        with Crew(workers) as crew:
+            _stages(sources, plan, watcher, told, partial(_read_sources, plan, crew=crew, shard_rows=shard_rows))
+            for stage in plan.stages[len(sources) : -1]:
+                _stages([stage], plan, watcher, told, partial(_run, plan, crew=crew, asked=asked))
         started = time.monotonic()
         watcher.begins(plan.corpus, None)
-        corpus = plan.store.corpus(plan.ready.recipe.name, plan.ready.recipe.version)
-        with StageFolder(corpus.parent).lock():
-            store.sweep(corpus.parent)
-            manifest = assemble(plan, asked)
+        manifest = _corpus(plan, asked)
         count = manifest["rows"]["kept"]
         told.append(_told(plan.corpus, "run", count, count, time.monotonic() - started))
         watcher.ends(plan.corpus, told[-1])
@@ -85,6 +84,18 @@ def build(plan: Plan, watcher: Watcher, *, workers: int = 1, shard_rows: int = S
         "stages": told,
         "generation": asked,
     }
+
+
+def _corpus(plan: Plan, asked: dict[str, int]) -> dict[str, Any]:
+    """The manifest of the corpus, which another build of the same plan may have made while we waited."""
+    folder = plan.store.corpus(plan.ready.recipe.name, plan.ready.recipe.version)
+    with StageFolder(folder.parent).lock():
+        store.sweep(folder.parent)
+        standing = StageFolder(folder).record("manifest")
+        if standing is not None and standing["fingerprint"] == plan.corpus.fingerprint:
+            return standing
+        refuse_changed(replace(plan, manifest=standing))
+        return assemble(plan, asked)
 
 
 def _told(stage: Stage, status: str, rows_in: int, rows_out: int, seconds: float) -> dict[str, Any]:
@@ -151,13 +162,19 @@ def _complete(plan: Plan, stage: Stage, seconds: float) -> None:
     folder.complete({"name": stage.name, "fingerprint": stage.fingerprint, **ledger.told(), "seconds": seconds}, shard)
 
 
-def _inputs(plan: Plan, stage: Stage) -> list[Path]:
-    return [p for name in stage.inputs for p in parts_of(plan, plan.stage(name))]
+def _inputs(plan: Plan, stage: Stage) -> list[tuple[Path, str]]:
+    """The parts that a stage reads, with their digests."""
+    found = []
+    for name in stage.inputs:
+        folder = plan.folder(plan.stage(name))
+        files = (folder.record() or {"files": {}})["files"]
+        found += [(part, str(files[part.name]["sha256"])) for part in parts_of(plan, plan.stage(name))]
+    return found
 
 
 def _expected(plan: Plan, stage: Stage) -> int | None:
     if stage.use is None:
-        return sum(map(row_count, _inputs(plan, stage)))
+        return sum(row_count(part) for part, _ in _inputs(plan, stage))
     size = None if plan.ready.samples else plan.ready.sources[stage.use.source].size
     return min((n for n in (size, stage.use.limit) if n), default=None)
 
@@ -191,33 +208,29 @@ def _so_far(folder: StageFolder) -> int:
     return rows_done
 
 
-def _read_sources(plan: Plan, stages: list[Stage], *, workers: int, shard_rows: int) -> None:
+def _read_sources(plan: Plan, stages: list[Stage], *, crew: Crew, shard_rows: int) -> None:
     jobs = [
         SourceJob(s.name, plan.folder(s), s.use, plan.ready.sources[s.use.source], s.located, shard_rows)
         for s in stages
         if s.use and s.located
     ]
     small = all(f.size < SMALL_BYTES for job in jobs for f in job.located.files)
-    run_shards(partial(read_source, jobs), range(len(jobs)), 1 if small else workers)
+    crew.run(partial(read_source, jobs), range(len(jobs)), small=small)
 
 
-def _run(plan: Plan, stages: list[Stage], *, workers: int, asked: dict[str, int]) -> None:
+def _run(plan: Plan, stages: list[Stage], *, crew: Crew, asked: dict[str, int]) -> None:
     (stage,) = stages
-    folder, inputs = plan.folder(stage), tuple(_inputs(plan, stage))
-    job = Job(stage.name, folder, inputs, stage.steps, _columns_before(plan, stage))
-    shards = [s for s in range(len(inputs)) if folder.done(s) is None]
-    if sum(p.stat().st_size for p in inputs) < SMALL_BYTES:
-        workers = 1
+    inputs, digests = zip(*_inputs(plan, stage), strict=True)
+    job = Job(stage.name, plan.folder(stage), inputs, stage.steps, _columns_before(plan, stage), digests)
+    small = sum(p.stat().st_size for p in inputs) < SMALL_BYTES
     if stage.kind == "filter":
-        run_shards(partial(filter_shard, job), shards, workers)
+        crew.run(partial(filter_shard, job), job.todo(), small=small)
     elif stage.kind == "barrier":
-        unread = [s for s in range(len(inputs)) if folder.done(s, "indexed") is None]
-        run_shards(partial(index_shard, job), unread, workers)
-        if folder.done(0, "decided") is None:
-            decide(job, [u.source for u in plan.ready.recipe.sources])
-        run_shards(partial(split_shard, job), shards, workers)
+        crew.run(partial(index_shard, job), job.todo("indexed"), small=small)
+        decide(job, [u.source for u in plan.ready.recipe.sources])
+        crew.run(partial(split_shard, job), job.todo(), small=small)
     else:
-        asyncio.run(_ask(plan, stage, job, shards, asked))
+        asyncio.run(_ask(plan, stage, job, job.todo(), asked))
 
 
 async def _ask(plan: Plan, stage: Stage, job: Job, shards: list[int], asked: dict[str, int]) -> None:

@@ -59,13 +59,13 @@ class Writer:
         self.rows = 0
         self._waiting: list[pl.DataFrame] = []
         self._held = 0
-        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Writer:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._stack.enter_context(store.atomic(self.path))
-        self._schema = arrow_schema(self.columns)
-        self._writer = pq.ParquetWriter(temporary, self._schema, compression="zstd")
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(store.atomic(self.path))
+            self._schema = arrow_schema(self.columns)
+            self._writer = pq.ParquetWriter(temporary, self._schema, compression="zstd")
+            self._stack = stack.pop_all()
         return self
 
     def write(self, frame: pl.DataFrame) -> None:
@@ -93,15 +93,12 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        with self._stack:
             if kind is None and self._waiting:
                 self._put(pl.concat(self._waiting))
             self._writer.close()
-        except OSError as e:
-            if self._stack.__exit__(type(e), e, e.__traceback__):
-                return
-            raise
-        self._stack.__exit__(kind, error, trace)
+            if error is not None:
+                raise error
 
 
 def batches(path: Path, rows: int = BATCH) -> Iterator[pl.DataFrame]:

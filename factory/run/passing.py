@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from hala_factory.errors import BuildError
+from hala_factory.errors import BuildError, HalaError
 from hala_factory.rows import LEDGER
 from hala_factory.run.files import Writer, batches, row_count
 from hala_factory.run.ledger import Ledger, lost
@@ -28,6 +29,13 @@ class Job:
     steps: tuple[Step, ...]
     columns: Columns
     """Of the rows that come in."""
+    digests: tuple[str, ...]
+    """Of the parts: a shard's record holds for the part that it was made from, and no other."""
+
+    def todo(self, word: str = "done") -> list[int]:
+        """The shards that have no record of this kind that holds."""
+        records = ((s, self.folder.done(s, word)) for s in range(len(self.inputs)))
+        return [s for s, record in records if record is None or record["input"] != self.digests[s]]
 
     @property
     def columns_out(self) -> Columns:
@@ -64,61 +72,76 @@ def finish(job: Job, shard: int, ledger: Ledger, started: float) -> None:
         raise BuildError(
             f"{where}: {came} rows to read, {ledger.total.rows_in} read, {left} written; nothing was published"
         )
-    job.folder.finish(shard, {**ledger.told(), "seconds": time.monotonic() - started}, list(files))
+    record = {**ledger.told(), "input": job.digests[shard], "seconds": time.monotonic() - started}
+    job.folder.finish(shard, record, list(files))
     job.folder.progress(shard).unlink(missing_ok=True)
 
 
 def note(folder: StageFolder, shard: int, rows: int) -> None:
     """Leave the number of rows done so far where the progress bar looks."""
-    folder.progress(shard).write_text(str(rows))
+    with contextlib.suppress(OSError):  # a full disk is told by the files that matter
+        folder.progress(shard).write_text(str(rows))
 
 
 def judge(frame: pl.DataFrame, steps: Sequence[Step]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that pass all filters, and those that do not, each with all measures taken up to there."""
-    gone = []
+    """The rows that pass all filters, and those that do not, each with all measures taken up to there, in order."""
+    empty = lost(frame.clear(), "dropped", "", "")
+    gone, numbers = [], pl.int_range(frame.height, eager=True)
     for step in steps:
         if not isinstance(step, Filter):
             raise BuildError(f"step {step.label!r} does not look at one row at a time")
-        frame, found, failed = measure(frame, step)
+        found, errors = measure(frame, step)
         verdict = pl.lit(None, dtype=pl.String)
-        for reason, rule in reversed(step.rules()):
-            verdict = pl.when(rule.is_null()).then(pl.lit("")).when(rule).then(pl.lit(reason)).otherwise(verdict)
-        verdicts = (
-            found.select(verdict.alias("verdict")).to_series() if found.height else pl.Series("verdict", [], pl.String)
-        )
+        for word, rule in reversed(step.rules()):
+            verdict = pl.when(rule.is_null()).then(pl.lit("")).when(rule).then(pl.lit(word)).otherwise(verdict)
+        verdicts = found.select(verdict.alias("verdict")).to_series() if found.height else errors
         frame = frame.hstack(found.rename({m: f"{step.label}.{m}" for m in found.columns}))
-        bad = frame.filter(verdicts.is_not_null())
-        reasons = verdicts.drop_nulls()
-        gone += [
-            failed,
-            lost(bad.filter(reasons == ""), "failed", step.label, "not_measured"),
-            lost(bad.filter(reasons != ""), "dropped", step.label, pl.lit(reasons.filter(reasons != ""))),
-        ]
-        frame = frame.filter(verdicts.is_null())
-    empty = lost(frame.clear(), "dropped", "", "")
-    return frame, pl.concat([empty, *(g for g in gone if g.height)], how="diagonal")
+        pieces = (
+            (errors.is_not_null(), "failed", pl.lit("error"), pl.lit(errors.drop_nulls())),
+            (errors.is_null() & (verdicts == ""), "failed", pl.lit("not_measured"), None),
+            (errors.is_null() & (verdicts != ""), "dropped", None, None),
+        )
+        for where, status, reason, detail in pieces:
+            where = where.fill_null(False)
+            if where.any():
+                why = pl.lit(verdicts.filter(where)) if reason is None else reason
+                piece = lost(frame.filter(where), status, step.label, why, detail)
+                gone.append(piece.with_columns(numbers.filter(where).alias(_NUMBER)))
+        stays = errors.is_null() & verdicts.is_null()
+        frame, numbers = frame.filter(stays), numbers.filter(stays)
+    if not gone:
+        return frame, empty
+    return frame, pl.concat([empty, *gone], how="diagonal").sort(_NUMBER).drop(_NUMBER)
 
 
-def measure(frame: pl.DataFrame, step: Filter) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """The rows that could be measured, their measures, and the rows on which measuring raised (failed).
+_NUMBER = "\x1enumber"
 
-    A batch that raises is halved until the rows at fault stand alone: one bad row costs one row.
+
+def measure(frame: pl.DataFrame, step: Filter) -> tuple[pl.DataFrame, pl.Series]:
+    """The measures of every row, null where measuring raised, and what it said there (else null).
+
+    A batch that raises is halved until the rows at fault stand alone: one bad row costs one row. Raises
+    BuildError for a step that does not measure what it declares, and what a step says to people.
     """
+    expected = pl.Schema(step.measures())
     try:
         found = step.measure(frame)
-    except Exception as error:
-        if isinstance(error, MemoryError) or not frame.height:
+    except (Exception, pl.exceptions.PanicException) as error:
+        if isinstance(error, MemoryError | HalaError) or not frame.height:
             raise
         if frame.height == 1:
-            failed = lost(frame, "failed", step.label, "error", pl.lit(f"{type(error).__name__}: {error}"[:2000]))
-            return frame.clear(), pl.DataFrame(schema=step.measures()), failed
+            said = f"{type(error).__name__}: {error}"[:2000]
+            return pl.DataFrame({n: [None] for n in expected}, schema=expected), pl.Series([said], dtype=pl.String)
         middle = frame.height // 2
         halves = [measure(frame.slice(0, middle), step), measure(frame.slice(middle), step)]
-        well, found = pl.concat([h[0] for h in halves]), pl.concat([h[1] for h in halves])
-        return well, found, pl.concat([h[2] for h in halves], how="diagonal")
-    if found.columns != list(step.measures()) or found.height != frame.height:
+        return pl.concat([h[0] for h in halves]), pl.concat([h[1] for h in halves])
+    if found.schema != expected or found.height != frame.height:
         raise BuildError(
-            f"filter {step.label!r} measured {found.columns} for {found.height} rows; "
-            f"expected {list(step.measures())} for {frame.height}"
+            f"filter {step.label!r} measured {_told(found.schema)} for {found.height} rows; "
+            f"expected {_told(expected)} for {frame.height}: this is a defect of the filter, and nothing was published"
         )
-    return frame, found, lost(frame.clear(), "failed", "", "")
+    return found, pl.Series([None], dtype=pl.String).new_from_index(0, found.height)
+
+
+def _told(schema: pl.Schema) -> str:
+    return ", ".join(f"{name} ({dtype})" for name, dtype in schema.items()) or "nothing"

@@ -1,32 +1,82 @@
 """Shards: one stage's independent tasks, run by datatrove's executor; our records say which are to do.
 
-datatrove's own completion markers know nothing of configuration or data, so they live in a folder that is
-thrown away, and a task's success is judged by the record it leaves.
+The model:
+- datatrove's completion markers know nothing of configuration or data, so they live in a folder that is
+  thrown away, and a task's success is judged by the record it leaves.
+- Its ranks run in a pool of ours, one for all stages: its own starts anew for each, hangs when a worker is
+  killed, and forks a manager process that inherits our locks and outlives us.
+- Workers die with the process that started them; one worker alone is that process itself.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import select
+import signal
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
 from typing import Any
 
+from hala_factory.errors import BuildError
 
-def run_shards(work: Callable[[int], None], shards: Sequence[int], workers: int) -> None:
-    """Do `work(shard)` for every shard, at most `workers` at a time; the first error ends the run."""
-    if not shards:
-        return
-    from datatrove.executor.local import LocalPipelineExecutor
-    from datatrove.utils.logging import logger
 
-    logger.disable("datatrove")
-    with tempfile.TemporaryDirectory(prefix="hala-factory-") as logs:
-        _executor(LocalPipelineExecutor)(
-            pipeline=[Task(work, list(shards))],
-            tasks=len(shards),
-            workers=min(workers, len(shards)),
-            logging_dir=logs,
-            skip_completed=False,
-        ).run()
+class Crew:
+    """Up to `workers` processes, started when they are first needed and kept for the whole build."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def run(self, work: Callable[[int], None], shards: Sequence[int], *, small: bool = False) -> None:
+        """Do `work(shard)` for every shard; the first error ends the run. What is `small` is done right here.
+
+        Raises BuildError when a worker was killed (by a machine that is out of memory, or by a person).
+        """
+        if small or self.workers == 1 or len(shards) <= 1:
+            for shard in shards:
+                work(shard)
+            return
+        import dill  # what datatrove itself sends its pipelines with
+        from datatrove.executor.local import LocalPipelineExecutor
+
+        with tempfile.TemporaryDirectory(prefix="hala-factory-") as logs:
+            executor = LocalPipelineExecutor(
+                pipeline=[Task(work, list(shards))], tasks=len(shards), logging_dir=logs, skip_completed=False
+            )
+            self._launch(dill.dumps(executor), len(shards))
+
+    def _launch(self, executor: bytes, ranks: int) -> None:
+        if self._pool is None:
+            context = multiprocessing.get_context("forkserver")  # polars runs threads: a plain fork would hang
+            self._pool = ProcessPoolExecutor(self.workers, context, die_with, (os.getpid(),))
+        running = [self._pool.submit(run_rank, executor, rank) for rank in range(ranks)]
+        try:
+            for done in as_completed(running):
+                done.result()
+        except BrokenProcessPool:
+            raise BuildError(
+                "a worker process was killed, probably because the machine is out of memory; "
+                "run the same command again, with fewer --workers"
+            ) from None
+        finally:
+            for future in running:
+                future.cancel()
+            wait(running)  # none may write to `logs` or the stage when we have left
 
 
 class Task:
@@ -40,12 +90,29 @@ class Task:
         self.work(self.shards[rank])
 
 
-def _executor(base: type[Any]) -> type[Any]:
-    class Quiet(base):  # type: ignore[misc]
-        def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
-            from datatrove.utils.logging import logger
+def run_rank(told: bytes, rank: int) -> None:
+    """Run one rank of an executor, in a worker."""
+    import dill
+    from datatrove.utils.logging import logger
 
-            logger.disable("datatrove")  # workers are processes of their own
-            return super()._run_for_rank(rank, local_rank, node_rank)
+    logger.disable("datatrove")  # workers are processes of their own
+    dill.loads(told)._run_for_rank(rank)
 
-    return Quiet
+
+def die_with(parent: int) -> None:
+    """Make this process end as soon as `parent` has, and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    try:
+        if hasattr(os, "pidfd_open"):
+            select.select([os.pidfd_open(parent)], [], [])
+        else:  # not Linux
+            while True:
+                os.kill(parent, 0)
+                time.sleep(1)
+    except ProcessLookupError:
+        pass
+    os._exit(1)

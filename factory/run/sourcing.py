@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from hala_factory import reader, rows
 from hala_factory.catalog import Source
 from hala_factory.errors import BuildError
@@ -66,9 +68,9 @@ def read_source(jobs: list[SourceJob], index: int) -> None:
                     ledger.take(came)
                 kept_file.write(ahead.rows)
                 ledger.keep(ahead.rows)
-                for gone in (ahead.dropped, ahead.failed):
-                    lost_file.write(gone)
-                    ledger.lose(gone)
+                gone = pl.concat([ahead.dropped, ahead.failed]).sort(_place(job.located), maintain_order=True)
+                lost_file.write(gone)
+                ledger.lose(gone)
                 records = ahead.records
                 note(job.folder, shard, ledger.total.rows_in)
                 ahead = next(batches, None)
@@ -82,3 +84,10 @@ def read_source(jobs: list[SourceJob], index: int) -> None:
         shard += 1
         if ahead is None:
             return
+
+
+def _place(located: reader.Located) -> list[pl.Expr]:
+    """What sorts records as they stand in their source, whatever their fate."""
+    order = {f.name: number for number, f in enumerate(located.files)}
+    file = pl.col("origin").struct.field("file")
+    return [file.replace_strict(order, default=None, return_dtype=pl.Int64), pl.col("origin").struct.field("position")]
