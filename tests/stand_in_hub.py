@@ -30,6 +30,7 @@ class Hub:
     asked: list[str] = field(default_factory=list)
     served: int = 0
     """Bytes of files that went out."""
+    models: set[str] = field(default_factory=set)
     url: str = ""
 
     def entry(self, dataset: str, path: str) -> dict[str, Any]:
@@ -88,6 +89,10 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         path = unquote(parts.path)
         self.hub.asked.append(f"{self.command} {path}")
+        if (model := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/[^/]+)?", path)) and model[
+            1
+        ] in self.hub.models:
+            return self.say({"_id": "2", "id": model[1], "sha": COMMIT, "tags": [], "siblings": []})
         asked = re.fullmatch(r"/(?P<api>api/)?datasets/(?P<dataset>[^/]+/[^/]+)(?:/(?P<rest>.*))?", path)
         if asked is None or asked["dataset"] not in self.hub.datasets:
             return self.refuse(404, "RepoNotFound")

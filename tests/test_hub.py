@@ -85,7 +85,7 @@ def test_files_are_those_that_the_globs_match_at_the_commit_of_the_revision(hub:
 def test_a_locked_revision_comes_before_the_catalogs(hub: Hub) -> None:
     hub.datasets["maker/set"] = {"a.jsonl": LINES}
     assert locate(source(files=["*.jsonl"], revision=OTHER), revision=COMMIT).revision == COMMIT
-    assert f"GET /api/datasets/maker/set/revision/{COMMIT}" in hub.asked
+    assert hub.asked == [f"GET /api/datasets/maker/set/tree/{COMMIT}"]
     with pytest.raises(InputError, match=f"'maker/set' on the Hub has no revision '{OTHER}'"):
         locate(source(files=["*.jsonl"], revision=OTHER))
 

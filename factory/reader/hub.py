@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import time
 from typing import Any, BinaryIO
@@ -13,6 +12,7 @@ from fsspec.utils import glob_translate  # type: ignore[import-untyped]
 
 from hala_factory.catalog import Source
 from hala_factory.errors import InputError, did_you_mean
+from hala_factory.hub import commit_of, endpoint, explained, first_line
 from hala_factory.reader.files import File, Located, form_of
 
 SCHEME = "hf://"
@@ -30,15 +30,13 @@ def locate(source: Source, revision: str | None) -> Located:
     from huggingface_hub.hf_api import RepoFile
 
     assert source.hub is not None
-    api = HfApi(endpoint=_endpoint())
-    asked = revision or source.revision
+    api = HfApi(endpoint=endpoint())
+    commit = commit_of(source.hub, "dataset", revision or source.revision)
     try:
-        commit = api.dataset_info(source.hub, revision=asked).sha
-        assert commit is not None
         listing = api.list_repo_tree(source.hub, repo_type="dataset", revision=commit, recursive=True)
         there = {entry.path: entry for entry in listing if isinstance(entry, RepoFile)}
     except Exception as error:
-        raise InputError(_explained(error, source.hub, asked)) from error
+        raise InputError(explained(error, source.hub, "dataset", commit)) from error
     names = _chosen(source, there) if source.files else _of_split(source, commit)
     files = []
     for name in names:
@@ -46,11 +44,6 @@ def locate(source: Source, revision: str | None) -> Located:
         digest = entry.lfs.sha256 if entry.lfs else entry.blob_id
         files.append(File(name, f"{SCHEME}datasets/{source.hub}@{commit}/{name}", entry.size, digest))
     return Located(commit, tuple(files), form_of(names, source.format))
-
-
-def _endpoint() -> str | None:
-    """Read at every call: the client's own constant keeps what the variable said when it was first imported."""
-    return os.environ.get("HF_ENDPOINT") or None
 
 
 def _chosen(source: Source, there: dict[str, Any]) -> list[str]:
@@ -74,9 +67,9 @@ def _of_split(source: Source, commit: str) -> list[str]:
         builder = load_dataset_builder(source.hub, source.config, revision=commit)
         splits = builder.config.data_files or {}
     except (httpx.HTTPError, OSError) as error:
-        raise InputError(_explained(error, source.hub, commit)) from error
+        raise InputError(explained(error, source.hub, "dataset", commit)) from error
     except (ValueError, RuntimeError) as error:  # unknown configuration, a loading script, no data files
-        raise InputError(f"{source.hub!r} on the Hub: {_first_line(error)}; name its 'files:' instead") from error
+        raise InputError(f"{source.hub!r} on the Hub: {first_line(error)}; name its 'files:' instead") from error
     if source.split not in splits:
         near = did_you_mean(source.split, map(str, splits))
         raise InputError(f"{source.hub!r} on the Hub has no split {source.split!r}{near}")
@@ -87,31 +80,6 @@ def _of_split(source: Source, commit: str) -> list[str]:
             f"{source.hub!r} on the Hub keeps files elsewhere ({outside[0]}); fetch them, and give 'path:'"
         )
     return names
-
-
-def _explained(error: Exception, repo: str, revision: str | None) -> str:
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.GatedRepoError):
-        return (
-            f"dataset {repo!r} on the Hub is gated: accept its terms at https://huggingface.co/datasets/{repo}, "
-            "then set HF_TOKEN or run 'hf auth login'"
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return f"dataset {repo!r} on the Hub has no revision {revision!r}"
-    if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
-        return (
-            f"there is no dataset {repo!r} on the Hub, or it is private: check the spelling, "
-            "or set HF_TOKEN or run 'hf auth login'"
-        )
-    return (
-        f"the Hub did not answer for dataset {repo!r} ({_first_line(error)}): check the network and HF_ENDPOINT, "
-        "or use the profile that reads samples"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def stream(url: str, size: int) -> io.BufferedReader:
@@ -130,7 +98,7 @@ def seekable(url: str) -> BinaryIO:
 def _filesystem() -> Any:
     from huggingface_hub import HfFileSystem
 
-    return HfFileSystem(endpoint=_endpoint())
+    return HfFileSystem(endpoint=endpoint())
 
 
 class _Stream(io.RawIOBase):
