@@ -15,6 +15,7 @@ from hala_factory import catalog, reader
 from hala_factory.errors import InputError, did_you_mean
 from hala_factory.fingerprint import fingerprint
 from hala_factory.generate.engines import Engine, make_engine
+from hala_factory.hub import commit_of
 from hala_factory.recipe import Ready, SourceUse
 from hala_factory.step import Ask, Barrier, Filter, Step
 from hala_factory.store import StageFolder, Store
@@ -96,7 +97,7 @@ def plan(ready: Ready, store: Store) -> Plan:
     stages = [_source(use, ready, store, manifest) for use in ready.recipe.sources]
     before = tuple(s.name for s in stages)
     for steps in _fused(ready.recipe.steps):
-        stage = _stage(steps, before, stages, ready, store)
+        stage = _stage(steps, before, stages, ready, store, manifest)
         stages.append(stage)
         before = (stage.name,)
     decided = {"inputs": [_named(stages, n) for n in before], "exports": list(ready.recipe.exports), "format": FORMAT}
@@ -123,14 +124,17 @@ def _fused(steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
 
 def _source(use: SourceUse, ready: Ready, store: Store, manifest: dict[str, Any] | None) -> Stage:
     entry = ready.sources[use.source]
-    locked = ((manifest or {}).get("lock") or {}).get("sources", {}).get(use.source, {})
-    located = reader.locate(
-        entry,
-        ready.catalog.folder,
-        revision=entry.revision or locked.get("revision"),
-        sample=ready.samples,
-        digests=store.digest_of,
-    )
+    locked = _locked(ready, manifest, "sources", use.source)
+    try:
+        located = reader.locate(
+            entry,
+            ready.catalog.folder,
+            revision=entry.revision or locked.get("revision"),
+            sample=ready.samples,
+            digests=store.digest_of,
+        )
+    except InputError as e:
+        raise InputError(f"source {use.source!r}: {e}") from None
     columns_present(use, entry, located)
     decided = {
         "source": use.source,
@@ -161,13 +165,18 @@ def columns_present(use: SourceUse, entry: catalog.Source, located: reader.Locat
     for column in needed:
         if column.split(".")[0] not in {f.split(".")[0] for f in found}:
             where = located.files[0].name if located.files else use.source
-            raise InputError(
-                f"source {use.source!r}: {where} has no column {column!r}{did_you_mean(column, found)}"
-                f"{'' if len(found) > 12 else '; it has: ' + ', '.join(found)}"
-            )
+            hint = did_you_mean(column, found).replace("known are:", "it has:")
+            raise InputError(f"source {use.source!r}: {where} has no column {column!r}{hint}")
 
 
-def _stage(steps: tuple[Step, ...], inputs: tuple[str, ...], stages: list[Stage], ready: Ready, store: Store) -> Stage:
+def _stage(
+    steps: tuple[Step, ...],
+    inputs: tuple[str, ...],
+    stages: list[Stage],
+    ready: Ready,
+    store: Store,
+    manifest: dict[str, Any] | None,
+) -> Stage:
     first, last = steps[0], steps[-1]
     name = first.label if first is last else f"{first.label}-to-{last.label}"
     if any(s.name == name for s in stages):
@@ -184,16 +193,28 @@ def _stage(steps: tuple[Step, ...], inputs: tuple[str, ...], stages: list[Stage]
         decided["sources"] = [u.source for u in ready.recipe.sources]
     elif isinstance(first, Ask):
         kind = "ask"
-        engine = engine_for(first, ready, store)
+        engine = engine_for(first, ready, store, manifest)
         decided["model"] = engine.identity
         decided["called"] = ready.model(first.model)[0]
     return Stage(name, kind, fingerprint(decided), inputs, steps, engine=engine)
 
 
-def engine_for(step: Ask, ready: Ready, store: Store) -> Engine:
-    """The engine of the model that answers for this step."""
+def engine_for(step: Ask, ready: Ready, store: Store, manifest: dict[str, Any] | None) -> Engine:
+    """The engine of the model that answers for this step, its revision on the Hub resolved to a commit."""
     name, model = ready.model(step.model)
-    return make_engine(name, model, ready.catalog.folder, work=store.root, digests=store.digest_of)
+    revision = model.revision
+    if model.hub and not model.path and model.engine in ("vllm", "local"):
+        locked = _locked(ready, manifest, "models", name).get("revision")
+        revision = commit_of(model.hub, "model", revision or locked)
+    folder = ready.catalog.folder
+    return make_engine(name, model, folder, work=store.root, revision=revision, digests=store.digest_of)
+
+
+def _locked(ready: Ready, manifest: dict[str, Any] | None, kind: str, name: str) -> dict[str, Any]:
+    """What a version that stands was made from; `dev` is made from the newest there is."""
+    if manifest is None or ready.recipe.version == "dev":
+        return {}
+    return dict(manifest["lock"][kind].get(name, {}))
 
 
 def _looked_up(stages: list[Stage], store: Store, manifest: dict[str, Any] | None) -> list[Stage]:

@@ -207,7 +207,12 @@ def _lock(plan: Plan) -> dict[str, Any]:
             if isinstance(step, Ask) and stage.engine:
                 name, model = plan.ready.model(step.model)
                 facts = model.model_dump(mode="json", exclude_none=True, exclude={"endpoints", "api_key_env"})
-                models[name] = {**facts, "asked_as": step.model, "identity": stage.engine.identity}
+                models[name] = {
+                    **facts,
+                    "revision": stage.engine.identity.get("revision"),
+                    "asked_as": step.model,
+                    "identity": stage.engine.identity,
+                }
     return {"sources": sources, "models": models}
 
 
