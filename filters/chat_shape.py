@@ -72,9 +72,9 @@ class ChatShape(Filter):
     In shape is: at most one system message, first; then user and assistant in turn; the assistant last.
     `order` says what is wrong: `ok`, `none` (no message), `unknown_role`, `late_system`, `assistant_first`,
     `repeated_role`, `no_answer`. A placeholder is a whole message of the lists below, whatever its case and
-    final full stop; a user message that ends in a line like `<no input>`, or in a paragraph like `No input.`, which
-    a reader made of two columns, is one too. An end mark is the control
-    text of some model's template left in a message; `</s>` is one unless the message also opens `<s>`.
+    final full stop; a user message that ends in a line like `<no input>`, or in a paragraph like `No input.` (which
+    was a column of its own), is one too. An end mark is the control text of some model's template left in a
+    message; `</s>` is one unless the message also opens `<s>`.
     """
 
     example: ClassVar[dict[str, str]] = {

@@ -13,6 +13,7 @@ import pytest
 from hala_factory import rows, text
 from hala_factory.filters.arabic_share import ArabicShare
 from hala_factory.filters.chat_shape import ChatShape
+from hala_factory.filters.exact_dedup import ExactDedup
 from hala_factory.filters.gopher_quality import GopherQuality
 from hala_factory.filters.language import Language, bundled
 from hala_factory.filters.length import Length
@@ -134,6 +135,7 @@ TEXTS: list[tuple[Filter, str, dict[str, Any], str | None]] = [
     (GopherQuality(), "", {"words": 0, "mean_word_chars": 0.0, "bullet_lines": 0.0}, "too_few_words"),
     (Repetition(), PROSE, {"top_2_gram": 0.0414, "duplicate_5_gram": 0.0, "duplicate_lines": 0.0}, None),
     (Repetition(), "ab\ncd\n\nab\nab", {"duplicate_lines": 0.5, "duplicate_line_chars": 0.3333}, "duplicate_lines"),
+    (Repetition(), "ab\n \ncd\n\t\nef\n \ngh", {"duplicate_lines": 0.0, "duplicate_line_chars": 0.0}, None),
     (
         Repetition(max_duplicate_lines=None),
         "a long line stands here\nx\na long line stands here",
@@ -215,6 +217,8 @@ CONVERSATIONS: list[tuple[list[tuple[str | None, str | None]], dict[str, Any], s
     ([(U, None), (A, None)], {"empty_turns": 2}, "empty_turn"),
     ([(U, " <NoInput> "), (A, "Hello")], {"placeholder_inputs": 1}, "placeholder_input"),
     ([(U, "Describe it.\n\n<no input>"), (A, "Hello")], {"placeholder_inputs": 1}, "placeholder_input"),
+    ([(U, "Describe it.\n\nNo input required."), (A, "Hello")], {"placeholder_inputs": 1}, "placeholder_input"),
+    ([(U, "What do I get with\nno input"), (A, "Nothing.")], {"placeholder_inputs": 0}, None),
     ([(U, "What does <no input> mean?"), (A, "Nothing was given.")], {"placeholder_inputs": 0}, None),
     ([(U, "Is N/A a word?"), (A, "N/A.")], {"placeholder_answers": 1}, "placeholder_answer"),
     ([(U, "What is 2 - 2?"), (A, "0")], {"placeholder_answers": 0}, None),
@@ -371,6 +375,22 @@ def test_the_role_of_a_path_says_whose_texts_are_judged() -> None:
 def test_a_conversation_is_judged_whole() -> None:
     assert ChatShape(on="messages.user").faults(rows.schema("instruction"))[0][0] == "on"
     assert ChatShape().faults(rows.schema("instruction")) == []
+
+
+@pytest.mark.parametrize(("prefer", "stays"), [([], "a1"), (["second"], "b1")])
+def test_a_duplicate_is_told_which_row_stays(prefer: list[str], stays: str) -> None:
+    step = ExactDedup(prefer=prefer)
+    found = step.index(instructions(*([("user", t)] for t in ("One", "Other", "one.", "ONE"))))
+    index = found.with_columns(
+        id=pl.Series(["b1", "b2", "a1", "a2"]),
+        source=pl.Series(["second", "second", "first", "first"]),
+        shard=pl.Series([0, 0, 1, 1], dtype=pl.UInt32),
+        row=pl.Series([0, 1, 0, 1], dtype=pl.UInt32),
+    )
+    gone = step.decide(index.lazy(), ["first", "second"]).collect().join(index, on=["shard", "row"])
+    source = index.filter(id=stays)["source"].item()
+    assert set(gone["detail"]) == {f"same text as {stays} of {source}"}
+    assert set(gone["id"]) == {"a1", "a2", "b1"} - {stays}
 
 
 def test_an_unknown_language_is_found_before_anything_runs() -> None:
