@@ -132,7 +132,7 @@ def plan_command(
 @profile_option
 @limit_option
 @click.option("--workers", type=click.IntRange(1), help="Processes at work at a time; the machine's cores by default.")
-@click.option("--shard-rows", type=click.IntRange(1), default=20_000, show_default=True, help="Rows of a shard.")
+@click.option("--shard-rows", type=click.IntRange(1), default=5_000, show_default=True, help="Rows of a shard.")
 @catalog_option
 @store_option
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")

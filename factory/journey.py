@@ -118,5 +118,7 @@ def _shown(value: Any, width: int = 160) -> list[str]:
 
 
 def _cut(value: Any, width: int) -> str:
+    if value is None:
+        return "(nothing)"
     text = " ".join(str(value).split())
     return text if len(text) <= width else text[: width - 1] + "…"

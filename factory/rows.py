@@ -88,18 +88,20 @@ def text_paths(columns: dict[str, pl.DataType]) -> list[str]:
         if dtype == MESSAGES:
             paths += [name, *(f"{name}.{role}" for role in ROLES)]
         elif name not in HEAD and isinstance(dtype, pl.Struct):
-            paths += [f"{name}.{f.name}" for f in dtype.fields if f.dtype == pl.String]
+            paths += [name, *(f"{name}.{f.name}" for f in dtype.fields if f.dtype == pl.String)]
     return paths
 
 
 def text(path: str) -> pl.Expr:
-    """One string per row for a text path; several messages are joined by a blank line, none is ''."""
+    """One string per row for a text path; several messages or languages are joined by a blank line, none is ''."""
     column, _, part = path.partition(".")
     if column.startswith("messages"):
         messages = pl.col(column)
         if part:
             messages = messages.list.filter(pl.element().struct.field("role") == part)
         return messages.list.eval(pl.element().struct.field("content")).list.join(JOIN).fill_null("")
+    if not part:
+        return pl.concat_list(pl.col(column).struct.field("*")).list.join(JOIN, ignore_nulls=True)
     return pl.col(column).struct.field(part).fill_null("")
 
 

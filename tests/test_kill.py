@@ -6,8 +6,9 @@ container goes down; `parent` is what an out-of-memory killer does: one process 
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import json
+import math
 import os
 import random
 import signal
@@ -16,13 +17,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
-import polars as pl
 import pytest
 
-from tests.stand_in_openai import StandIn
-from tests.workshop import STEPS, Workshop, alpaca, parquet_digests, troubled
+from tests.workshop import Workshop, alpaca, answers, parquet_digests, troubled
 
 BUILD = ("build", "recipe.yaml", "--json", "--quiet", "--workers", "2", "--shard-rows", "30")
 SEED = 20261121
@@ -34,7 +35,7 @@ def spawn(workshop: Workshop) -> subprocess.Popen[bytes]:
     return workshop.spawn(*BUILD, program=("-c", PARTLY))
 
 
-def finish(workshop: Workshop) -> dict[str, object]:
+def finish(workshop: Workshop) -> dict[str, Any]:
     process = spawn(workshop)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err.decode()
@@ -48,20 +49,21 @@ def kill(process: subprocess.Popen[bytes], whole_group: bool) -> bool:
         os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
-    process.communicate()
+    process.wait()
+    for pipe in (process.stdout, process.stderr):  # not read to their end: those who outlive it would keep them open
+        assert pipe
+        pipe.close()
     return at_work
 
 
-def members(group: int) -> list[str]:
-    """The processes of a group that are alive, by their command lines."""
-    found = []
+def members(group: int) -> dict[int, str]:
+    """The processes of a group that are alive, with their command lines."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
             if int(its_group) == group and state != "Z":
-                found.append((stat.parent / "cmdline").read_text().replace("\0", " "))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+                found[int(stat.parent.name)] = (stat.parent / "cmdline").read_text().replace("\0", " ")
     return found
 
 
@@ -87,39 +89,160 @@ def moments(length: float, n: int) -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whole_group", [True, False], ids=["group", "parent"])
-def test_a_build_killed_again_and_again_ends_in_the_same_digest(workshop: Workshop, whole_group: bool) -> None:
+def test_a_build_killed_at_any_moment_ends_in_the_same_digest(workshop: Workshop) -> None:
     troubled(workshop, 80)
     started = time.monotonic()
     whole = finish(workshop)
     length, files = time.monotonic() - started, parquet_digests(workshop.corpus())
     at_work = 0
-    for moment in moments(length, 5):
-        (workshop.folder / "store").rename(workshop.folder / f"store-{moment}")
-        # one build, killed early and then at this moment of what is left of it
-        for wait in (moment / 2, moment):
+    for number, moment in enumerate(moments(length, 6)):
+        (workshop.folder / "store").rename(workshop.folder / f"store-{number}")
+        for wait in (moment, length / 2):  # and once more in what is left
             process = spawn(workshop)
             time.sleep(wait)
-            at_work += kill(process, whole_group)
+            at_work += kill(process, whole_group=number % 2 == 0)
             assert gone(process.pid), members(process.pid)
         again = finish(workshop)
         assert again["digest"] == whole["digest"]
         assert again["rows"] == whole["rows"]
         assert parquet_digests(workshop.corpus()) == files
         assert leftovers() == []
-    assert at_work >= 7
+    assert at_work >= 6
+
+
+# ---- Never pay twice ----
+
+
+class Translator(ThreadingHTTPServer):
+    """An OpenAI-compatible server that translates what `alpaca` says, takes its time, and counts what it is asked."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, known: dict[str, str]) -> None:
+        super().__init__(("127.0.0.1", 0), Asked)
+        self.known = known
+        self.asked: Counter[str] = Counter()
+        self.answered: dict[str, float] = {}
+        """When each prompt was last answered."""
+        self.turn = threading.Lock()
+
+    def handle_error(self, *_: object) -> None:
+        """A client that is killed in the middle of a sentence is what is tested here."""
+
+    def unsettled(self, seconds: float = 0.5) -> set[str]:
+        """Prompts that are not answered yet, or only just: the client may not have them on disk."""
+        with self.turn:
+            return {p for p in self.asked if self.answered.get(p, math.inf) > time.monotonic() - seconds}
+
+
+class Asked(BaseHTTPRequestHandler):
+    """One request to it."""
+
+    protocol_version = "HTTP/1.1"
+    server: Translator
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        prompt = json.dumps(request, sort_keys=True)
+        with self.server.turn:
+            self.server.asked[prompt] += 1
+        time.sleep(0.3)
+        text = request["messages"][-1]["content"].partition(":\n\n")[2]
+        choice = {"message": {"role": "assistant", "content": self.server.known[text]}, "finish_reason": "stop"}
+        body = json.dumps({"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 9}}).encode()
+        with contextlib.suppress(ConnectionError):
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            with self.server.turn:
+                self.server.answered[prompt] = time.monotonic()
+
+    def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    """A server that counts what it is asked, in a thread of its own."""
-    made = StandIn(delay=0.01)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(made.start(), loop).result()
-    yield made
-    asyncio.run_coroutine_threadsafe(made.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+def translator() -> Iterator[Translator]:
+    with Translator({r["text"]: r["answer"] for r in answers(300)}) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_no_prompt_is_asked_twice_but_those_in_flight_at_the_kill(workshop: Workshop, translator: Translator) -> None:
+    workshop.rows("plain.jsonl", alpaca(300))
+    endpoint = f"http://127.0.0.1:{translator.server_port}/v1"
+    model = {"engine": "openai", "model": "m", "endpoints": [endpoint], "licence": "MIT"}
+    workshop.catalog({"plain": {"path": "plain.jsonl"}}, {"translator": model})
+    workshop.recipe(["plain"], ["length", {"step": "translate", "to": "ar", "model": "translator"}, "length_ratio"])
+    begun = time.monotonic()
+    whole = finish(workshop)
+    length = time.monotonic() - begun
+    assert translator.asked.total() == len(translator.asked) == 600
+    (workshop.folder / "store").rename(workshop.folder / "undisturbed")
+
+    translator.asked.clear()
+    translator.answered.clear()
+    unsettled: set[str] = set()
+    asking = 0
+    for number, moment in enumerate(moments(length / 8, 8)):
+        process = spawn(workshop)
+        before = translator.asked.total()
+        while translator.asked.total() == before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moment / 2)
+        asking += kill(process, whole_group=number % 2 == 0)
+        unsettled |= translator.unsettled()
+        assert gone(process.pid), members(process.pid)
+    again = finish(workshop)
+    assert again["digest"] == whole["digest"]
+    assert leftovers() == []
+    assert asking >= 6
+    assert len(translator.asked) == 600
+    assert {p for p, n in translator.asked.items() if n > 1} <= unsettled
+
+
+# ---- A worker that dies ----
+
+
+def test_a_worker_that_is_killed_ends_the_build_with_what_to_do(workshop: Workshop) -> None:
+    troubled(workshop, 80)
+    process = spawn(workshop)
+    while len(workers := [pid for pid, said in members(process.pid).items() if "forkserver" in said]) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    os.kill(max(workers), signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.decode()) == (1, b"", KILLED)
+    assert finish(workshop)["rows"]["kept"] > 0
+    assert leftovers() == []
+
+
+ASLEEP = """
+import time
+from hala_factory.run.shards import Crew
+if __name__ == "__main__":
+    with Crew(2) as crew:
+        crew.run(time.sleep, [60, 60])
+"""
+
+
+def test_workers_in_the_middle_of_a_shard_die_with_the_build(workshop: Workshop) -> None:
+    process = workshop.spawn(program=("-c", ASLEEP))
+    while sum("forkserver" in said for said in members(process.pid).values()) < 3:  # the server and two workers
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    time.sleep(2)  # until they sleep
+    assert kill(process, whole_group=False)
+    assert gone(process.pid), members(process.pid)
+
+
+KILLED = (
+    "a worker process was killed, probably because the machine is out of memory; "
+    "run the same command again, with fewer --workers\n"
+)

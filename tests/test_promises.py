@@ -59,7 +59,13 @@ def test_workers_shards_store_and_folder_do_not_change_a_byte(
 
 
 def test_rows_of_every_fate_are_among_the_bytes_that_are_compared(plain: dict[str, Any]) -> None:
-    assert plain["rows"] == {}
+    reasons = {**plain["rows"]["dropped"], **plain["rows"]["failed"]}
+    assert set(reasons) == {
+        *("source.where", "length.too_short", "brief.too_long", "exact_dedup.duplicate", "length_ar.too_long"),
+        *("source.bad_json", "source.bad_row", "source.bad_utf8", "source.null", "source.wrong_type"),
+        "translate.missing",
+    }
+    assert plain["rows"]["kept"] > 0
     assert set(plain["files"]) == {
         "conversations/train-00000-of-00001.parquet",
         "data/train-00000-of-00001.parquet",
@@ -347,6 +353,21 @@ def test_a_stage_file_that_is_gone_is_seen_and_made_again(
     again = two_sources(workshop).build("--shard-rows", str(shard_rows))
     assert again["digest"] == first["digest"]
     assert workshop.kept().height == 40
+
+
+@pytest.mark.parametrize("stage", ["length", "exact_dedup"])
+def test_a_shard_that_was_made_from_another_part_is_made_again(workshop: Workshop, stage: str) -> None:
+    two_sources(workshop)
+    workshop.rows("two.jsonl", [*alpaca(9, "thing"), *alpaca(4)[2:], *alpaca(11, "thing")])
+    first = workshop.build("--shard-rows", "7")
+    assert first["rows"]["dropped"] == {"exact_dedup.duplicate": 11}
+    damage("stages/source-one-????????????/part-00001.parquet", Path.unlink)
+    for name in STAGES[2:-1]:
+        damage(f"stages/{name}-????????????/part-00005.parquet", Path.unlink)
+    damage(f"stages/{stage}-????????????/dropped-00000.parquet", truncate)
+    damage("corpora/small/dev/manifest.json", Path.unlink)
+    again = workshop.build("--shard-rows", "1000")
+    assert (again["digest"], again["rows"]) == (first["digest"], first["rows"])
 
 
 def test_a_corpus_file_that_is_gone_is_seen_and_made_again(workshop: Workshop) -> None:

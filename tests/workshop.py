@@ -77,10 +77,12 @@ class Workshop:
         """`build recipe.yaml --json` in this process."""
         return dict(self.run("build", "recipe.yaml", "--json", "--quiet", "--workers", "1", *words).json)
 
-    def spawn(self, *words: str, **env: str) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, *words: str, program: tuple[str, ...] = ("-m", "hala_factory.cli"), **env: str
+    ) -> subprocess.Popen[bytes]:
         """A command in a process (group) of its own, to be killed."""
         return subprocess.Popen(
-            [sys.executable, "-m", "hala_factory.cli", *words],
+            [sys.executable, *program, *words],
             cwd=self.folder,
             env={**os.environ, **env},
             stdout=subprocess.PIPE,

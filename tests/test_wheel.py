@@ -1,0 +1,41 @@
+"""What pip installs is enough: the catalog, the recipes and the samples travel with the wheel."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LEFT_OUT = shutil.ignore_patterns(".*", "build", "tests", "docs", "benchmarks", "*.egg-info", "__pycache__", "store")
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--no-input")
+
+
+@pytest.mark.slow
+def test_the_demo_builds_from_an_installed_wheel_in_an_empty_folder(tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "checkout", ignore=LEFT_OUT)
+    wheel = (*PIP, "wheel", "--no-deps", "--no-index", "--no-build-isolation", "-w", ".", "./checkout")
+    subprocess.run(wheel, cwd=tmp_path, check=True, capture_output=True)
+    (made,) = tmp_path.glob("hala_factory-*.whl")
+    install = (*PIP, "install", "--no-deps", "--no-index", "--target", "installed", made.name)
+    subprocess.run(install, cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "empty").mkdir()
+    words = ("build", "arabic-instruct-v1", "--profile", "demo", "--json", "--quiet", "--workers", "1")
+    built = subprocess.run(
+        [sys.executable, "-P", "-m", "hala_factory.cli", *words],
+        cwd=tmp_path / "empty",
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+    )
+    assert built.returncode == 0, built.stderr.decode()
+    told = json.loads(built.stdout)
+    assert told["artifact"] == "arabic-instruct-v1@dev"
+    assert told["rows"]["kept"] > 0
+    lock = (Path(told["path"]) / "lock.yaml").read_text(encoding="utf-8")
+    assert "path: samples/" in lock
+    assert (tmp_path / "installed" / "hala_factory" / "project" / "catalog.yaml").exists()
