@@ -68,8 +68,11 @@ def main() -> None:
 @catalog_option
 @json_option
 def check(recipes: tuple[str, ...], catalog_file: Path | None, as_json: bool) -> None:
-    """Validate the catalog and recipes (all of them if none is named); every fault at once."""
-    from hala_factory import recipe
+    """Validate the catalog and recipes (all of them if none is named); every fault at once.
+
+    The files and columns of sources that are on this machine are looked up too; the Hub is not asked.
+    """
+    from hala_factory import recipe, sources
 
     catalog = _catalog(catalog_file)
     files = [_recipe_file(r) for r in recipes] or _all_recipes()
@@ -77,11 +80,12 @@ def check(recipes: tuple[str, ...], catalog_file: Path | None, as_json: bool) ->
     for file in files:
         try:
             ready = recipe.load(file, catalog)
-            for profile in ready.recipe.profiles:
-                recipe.load(file, catalog, profile)
+            for each in (ready, *(recipe.load(file, catalog, profile) for profile in ready.recipe.profiles)):
+                sources.find(each, lambda file: "", {}, hub=False)  # no need to read them to their ends
             checked.append(ready)
         except InputError as error:
             faults += error.faults
+    faults = sorted(set(faults))
     if as_json:
         told = [{"file": f.file, "line": f.line, "column": f.column, "message": f.message} for f in faults]
         click.echo(json.dumps({"ok": not faults, "faults": told}, ensure_ascii=False))

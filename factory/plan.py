@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from hala_factory import catalog, reader
-from hala_factory.errors import InputError, did_you_mean
+from hala_factory import reader, sources
+from hala_factory.errors import InputError
 from hala_factory.fingerprint import fingerprint
 from hala_factory.generate.engines import Engine, make_engine
 from hala_factory.hub import commit_of
@@ -94,7 +94,11 @@ def plan(ready: Ready, store: Store) -> Plan:
     built from something else.
     """
     manifest = store.manifest(ready.recipe.name, ready.recipe.version)
-    stages = [_source(use, ready, store, manifest) for use in ready.recipe.sources]
+    locked = {
+        use.source: _locked(ready, manifest, "sources", use.source).get("revision") for use in ready.recipe.sources
+    }
+    located = sources.find(ready, store.digest_of, locked)
+    stages = [_source(use, ready, located[use.source]) for use in ready.recipe.sources]
     before = tuple(s.name for s in stages)
     for steps in _fused(ready.recipe.steps):
         stage = _stage(steps, before, stages, ready, store, manifest)
@@ -122,20 +126,8 @@ def _fused(steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
     return groups
 
 
-def _source(use: SourceUse, ready: Ready, store: Store, manifest: dict[str, Any] | None) -> Stage:
+def _source(use: SourceUse, ready: Ready, located: reader.Located) -> Stage:
     entry = ready.sources[use.source]
-    locked = _locked(ready, manifest, "sources", use.source)
-    try:
-        located = reader.locate(
-            entry,
-            ready.catalog.folder,
-            revision=entry.revision or locked.get("revision"),
-            sample=ready.samples,
-            digests=store.digest_of,
-        )
-    except InputError as e:
-        raise InputError(f"source {use.source!r}: {e}") from None
-    columns_present(use, entry, located)
     decided = {
         "source": use.source,
         "rows": entry.rows,
@@ -152,21 +144,6 @@ def _source(use: SourceUse, ready: Ready, store: Store, manifest: dict[str, Any]
         "layout": FORMAT,
     }
     return Stage(f"source-{use.source}", "source", fingerprint(decided), use=use, located=located)
-
-
-def columns_present(use: SourceUse, entry: catalog.Source, located: reader.Located) -> None:
-    """Raise InputError when the files' columns are known and one that is needed is not among them."""
-    found = reader.columns_of(entry, located)
-    if found is None:
-        return
-    optional = {entry.mapping.get("input"), entry.mapping.get("system")}
-    needed = [c for c in entry.mapping.values() if c not in optional]
-    needed += [c for c in use.where if c != "without_code"] + ([entry.subset] if entry.subset else [])
-    for column in needed:
-        if column.split(".")[0] not in {f.split(".")[0] for f in found}:
-            where = located.files[0].name if located.files else use.source
-            hint = did_you_mean(column, found).replace("known are:", "it has:")
-            raise InputError(f"source {use.source!r}: {where} has no column {column!r}{hint}")
 
 
 def _stage(

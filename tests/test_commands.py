@@ -417,3 +417,15 @@ def test_two_builds_at_the_same_moment_end_well_with_one_digest(workshop: Worksh
     assert workshop.manifest(version)["digest"] == one["digest"]
     statuses = [[s["status"] for s in told["stages"] if s["name"] != "corpus"] for told in (one, other)]
     assert all({*pair} == {"run", "stored"} for pair in zip(*statuses, strict=True))  # no stage was run twice
+
+
+def test_check_looks_at_the_files_and_columns_that_are_here(workshop: Workshop) -> None:
+    workshop.rows("one.jsonl", [{"question": "Why?", "output": "Because."}])
+    workshop.catalog({"one": {"path": "one.jsonl"}, "two": {"path": "two.jsonl"}, "far": {"hub": "maker/set"}})
+    workshop.recipe(["one", "two", "far"], [])
+    said = workshop.run("check", "recipe.yaml")
+    assert said.code == 2
+    first, second = said.err.splitlines()
+    assert first.startswith("source 'one': one.jsonl has no column 'instruction'")
+    assert second.startswith("source 'two': ")
+    assert "two.jsonl" in second

@@ -51,7 +51,8 @@ class Watcher(Protocol):
 def build(plan: Plan, watcher: Watcher, *, workers: int = 1, shard_rows: int = SHARD_ROWS) -> dict[str, Any]:
     """Build what the plan says is to run; the answer of `build --json`.
 
-    Running it again after any interruption goes on where it stopped. Raises BuildError with what to do.
+    Running it again after any interruption goes on where it stopped. With several workers, a script that calls
+    this needs the usual `if __name__ == "__main__":`. Raises BuildError with what to do.
     """
     told: list[dict[str, Any]] = []
     asked: dict[str, int] = {"requests": 0, "from_store": 0, "prompt_tokens": 0, "output_tokens": 0}
