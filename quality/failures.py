@@ -1,4 +1,4 @@
-"""What can be wrong with an answer of a translator, as types, and the patterns and bounds that tell.
+"""What can be wrong with an answer of a translator, as types, and the checks and bounds that tell.
 
 The model: an answer is judged against its source. A phrase that the source has too is a translation of it, never a
 failure; where the two cannot be told apart, the answer passes and the filters behind see to it.
@@ -12,6 +12,8 @@ from typing import Literal, get_args
 
 from hala_factory import structure
 from hala_factory.generate.answers import Answer
+from hala_factory.quality.phrases import INTERROGATIVES, LEAKS, OPENING, REFUSALS, SOURCE_REFUSES, normalised
+from hala_factory.quality.scripts import ARABIC, LETTER, NOT_ARABIC, SCRIPTS, script_share
 
 Failure = Literal[
     "engine_error",
@@ -27,110 +29,7 @@ Failure = Literal[
 ]
 FAILURES: tuple[Failure, ...] = get_args(Failure)
 
-_APOSTROPHES = str.maketrans("’ʼ", "''")
-_FOLDED = str.maketrans("أإآٱىة", "ااااي" + "ه")
-_MARKS = re.compile("[\u064b-\u0652\u0670\u0640\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-
-REFUSALS = (
-    r"\bi(?:'m| am) (?:so |very |really |truly )?sorry\W+(?:but )?(?:as an? \w+ )?"
-    r"i (?:can't|cannot|am unable|am not able|won't)",
-    r"\bi (?:can't|cannot|am unable to|am not able to|won't|must decline to) "
-    r"(?:help|assist|translate|provide|fulfil|comply|complete|do that|process|generate)",
-    r"\bas an? (?:\w+ )?(?:ai|artificial intelligence|language model)\b",
-    r"(?:عذرا|اسف|اسفه|اعتذر|متاسف|ناسف|نعتذر|المعذره)\W+(?:\w+\W+){0,3}?"
-    r"(?:لا (?:استطيع|يمكنني|اقدر|يمكن)|لن (?:استطيع|اتمكن)|لست قادر\w*|غير قادر\w*)",
-    r"(?:لا (?:استطيع|يمكنني|اقدر)|لن (?:استطيع|اتمكن)|لست قادر\w*|غير قادر\w*)\W+(?:(?:من|علي|ان)\W+)?"
-    r"(?:ال)?(?:مساعد\w*|اساعد\w*|ترجم\w*|اترجم\w*|تقديم|اقدم|تنفيذ|تلبيه|استجابه|اكمال)",
-    r"(?:بصفتي|كوني|باعتباري|بوصفي|كنموذج|انا مجرد)\W+(?:\w+\W+){0,3}?(?:نموذج\w*|لغوي\w*|ذكاء|مساعد\w*)",
-)
-"""How a translator declines, in normalised text; looked for in the first `_OPENING` characters of an answer."""
-SOURCE_REFUSES = (
-    r"sorry|apolog|\bnor\b|can't|cannot|can not|unable|not able|won't|will not|refus|declin|regret"
-    r"|language model|\bai\b|عذرا|اسف|اعتذر|لا (?:استطيع|يمكن)|نموذج"
-)
-"""A source that opens like this may have a refusal for its translation."""
-_OPENING = 300  # characters
-
-_START = r"^\W*(?:\w+\W+){0,3}?"
-_TRANSLATES = r"translat|arabic|interpret|ترجم|عربي"
-LEAKS: tuple[tuple[str, str], ...] = (
-    (_START + r"(?:كل|جميع) ما (?:يلي|ياتي)\b", r"follow|below|next|everything|all (?:of|the)|يلي|ياتي"),
-    (r"\bما (?:يلي|ياتي)\W+(?:\w+\W+){0,2}?(?:الي|ل|ب)\w*\W?\w*عربيه", _TRANSLATES),
-    (r"\b(?:ال)?م?ترجم\w*\W+(?:\w+\W+){0,5}?\w*عربيه", _TRANSLATES),
-    (
-        r"^\W*(?:(?:بالتاكيد|بالطبع|حسنا|طبعا|تفضل)\W+)?(?:اليك\w*|هذه|هذا|هنا|و?فيما يلي|ها)\W+(?:ه[ويا]\W+)?"
-        r"(?:الترجمه|ترجمه|النص المترجم)",
-        _TRANSLATES,
-    ),
-    (r"^\W*(?:الترجمه|ترجمه|النص المترجم|النص العربي)(?: \w+){0,3} ?:", _TRANSLATES),
-    (
-        r"\btranslat\w+ (?:everything|all|the following|this|what follows|from english|to arabic|into arabic)",
-        _TRANSLATES,
-    ),
-    (r"^\W*(?:\w+\W+){0,2}?here(?:'s| is| are) (?:the|your|an?) (?:\w+ ){0,2}translation", _TRANSLATES),
-    (r"^\W*(?:arabic )?translation ?:", _TRANSLATES),
-)
-"""The translator's instruction, or a paraphrase of it, in normalised text: pattern, and what excuses it in the source.
-
-Read from published translations of this kind, of which 1.6 % of the user turns carry it: «كل ما يلي مترجم إلى
-العربية», «قم بتقييم ما يلي إلى العربية», «تم إرجاء كل ما يلي».
-"""
-INTERROGATIVES = frozenset(
-    re.findall(
-        r"\w+",
-        "ما ماذا ماهو ماهي من متي اين كيف كم اي ايه هل لم لماذا بماذا لمن ا اليس اليست الم الا"
-        " الي علي في عن مع منذ حتي ب بكم باي",
-    )
-)
-"""A question in Arabic opens with one of these, prepositions before them included."""
-
-SCRIPTS: dict[str, str] = {
-    **dict.fromkeys(
-        ("ar", "arz", "ary", "arq", "apc", "ajp", "ars", "acm", "fa", "ur", "ps", "ckb", "ug", "sd"), "Arabic"
-    ),
-    **dict.fromkeys(
-        ("en", "fr", "de", "es", "it", "pt", "nl", "pl", "sv", "da", "nb", "fi", "cs", "ro", "hu"), "Latin"
-    ),
-    **dict.fromkeys(("tr", "id", "ms", "vi", "sw", "so", "ha", "yo", "ig", "zu", "az", "uz", "tl"), "Latin"),
-    **dict.fromkeys(("ru", "uk", "bg", "be", "kk", "ky", "tg", "mk"), "Cyrillic"),
-    **dict.fromkeys(("hi", "mr", "ne"), "Devanagari"),
-    "he": "Hebrew",
-    "el": "Greek",
-    "zh": "Han",
-    "ja": "Japanese",
-    "ko": "Korean",
-    "bn": "Bengali",
-    "ta": "Tamil",
-    "th": "Thai",
-    "am": "Ethiopic",
-    "hy": "Armenian",
-    "ka": "Georgian",
-}
-"""The script of a language; a language that is not here is not judged by its letters."""
-_LETTERS = {
-    "Arabic": "\u0620-\u064a\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc",
-    "Latin": "A-Za-z\u00c0-\u024f\u1e00-\u1eff",
-    "Cyrillic": "\u0400-\u052f",
-    "Devanagari": "\u0900-\u097f",
-    "Hebrew": "\u0590-\u05ff",
-    "Greek": "\u0370-\u03ff",
-    "Han": "\u3400-\u9fff",
-    "Japanese": "\u3040-\u30ff\u3400-\u9fff",
-    "Korean": "\u1100-\u11ff\uac00-\ud7af",
-    "Bengali": "\u0980-\u09ff",
-    "Tamil": "\u0b80-\u0bff",
-    "Thai": "\u0e00-\u0e7f",
-    "Ethiopic": "\u1200-\u137f",
-    "Armenian": "\u0530-\u058f",
-    "Georgian": "\u10a0-\u10ff",
-}
-_IN_SCRIPT = {script: re.compile(f"[{letters}]") for script, letters in _LETTERS.items()}
 _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9'-]*")
-_LETTER = re.compile(r"[^\W\d_]")
-_NOT_ARABIC = re.compile(
-    "[کیھہےٹڈڑں]"
-)  # of Persian (ی and ک: over 10 % of it) and Urdu; پ چ ژ گ spell loans in dialects
-_ARABIC = frozenset(("ar", "arz", "ary", "arq", "apc", "ajp", "ars", "acm"))
 
 # Choices; each errs on the side of letting an answer pass.
 _MIN_LETTERS = 20  # fewer letters do not tell a language: names and labels
@@ -196,18 +95,11 @@ class Judge:
         )
 
 
-def normalised(text: str) -> str:
-    """Lower case, one space, without Arabic vowel marks and tatweel; alef, ya and ta marbuta folded."""
-    return " ".join(_MARKS.sub("", text.translate(_APOSTROPHES)).translate(_FOLDED).lower().split())
-
-
 def refusing(source: str, target: str) -> Finding | None:
     """A refusal that is not a translation of one."""
-    opening = normalised(target[: 2 * _OPENING])[:_OPENING]
+    opening = normalised(target[: 2 * OPENING])[:OPENING]
     for pattern in REFUSALS:
-        if (found := re.search(pattern, opening)) and not re.search(
-            SOURCE_REFUSES, normalised(source[: 2 * _OPENING])
-        ):
+        if (found := re.search(pattern, opening)) and not re.search(SOURCE_REFUSES, normalised(source[: 2 * OPENING])):
             return Finding("refusal", found[0])
     return None
 
@@ -254,8 +146,8 @@ def echoing(source: str, target: str, language: str) -> Finding | None:
         return None
     written = structure.prose(source)
     words = _TRANSLATABLE.findall(written)
-    letters = _LETTER.findall(written)
-    if language in SCRIPTS and 2 * _share(written, language) > 1:
+    letters = LETTER.findall(written)
+    if language in SCRIPTS and 2 * script_share(written, language) > 1:
         return None  # it was in the target language already
     if (
         len(words) >= 3
@@ -272,22 +164,17 @@ def misspeaking(source: str, target: str, language: str) -> Finding | None:
         return None
     names = {word for word in _LATIN_WORD.findall(source) if not word.islower()}
     written = _LATIN_WORD.sub(lambda m: " " if m[0] in names else m[0], structure.prose(target))
-    count = len(_LETTER.findall(written))
+    count = len(LETTER.findall(written))
     if count < _MIN_LETTERS:
         return None
-    share = _share(written, language)
+    share = script_share(written, language)
     if share < _MIN_SCRIPT_SHARE:
         return Finding("wrong_language", f"{share:.0%} of {count} letters are {SCRIPTS[language]}")
-    if language in _ARABIC and len(_NOT_ARABIC.findall(written)) > _MAX_PERSIAN_SHARE * count:
-        if len(_NOT_ARABIC.findall(source)) > _MAX_PERSIAN_SHARE * len(_LETTER.findall(source)):
+    if language in ARABIC and len(NOT_ARABIC.findall(written)) > _MAX_PERSIAN_SHARE * count:
+        if len(NOT_ARABIC.findall(source)) > _MAX_PERSIAN_SHARE * len(LETTER.findall(source)):
             return None
         return Finding("wrong_language", "letters of Persian or Urdu")
     return None
-
-
-def _share(text: str, language: str) -> float:
-    letters = len(_LETTER.findall(text))
-    return len(_IN_SCRIPT[SCRIPTS[language]].findall(text)) / letters if letters else 0.0
 
 
 def answering(source: str, target: str, language: str) -> Finding | None:
@@ -300,7 +187,7 @@ def answering(source: str, target: str, language: str) -> Finding | None:
         if not wanted or not wanted <= {str(int(n)) for n in _NUMBER.findall(told)} | set(_NUMBER.findall(told)):
             return Finding("answered", f"{len(told)} characters for {len(asked)}")
     question = (
-        language in _ARABIC and asked.endswith("?") and _ASKS.match(asked) and not re.search(r"[.!?\n]", asked[:-1])
+        language in ARABIC and asked.endswith("?") and _ASKS.match(asked) and not re.search(r"[.!?\n]", asked[:-1])
     )
     opening = {word.removeprefix("و").removeprefix("ف") for word in re.findall(r"\w+", normalised(told[:100]))[:4]}
     if question and not re.search("[؟?]", told) and not opening & INTERROGATIVES:

@@ -7,9 +7,10 @@ import pytest
 
 from hala_factory.catalog import Model
 from hala_factory.errors import BuildError, InputError
-from hala_factory.generate import client as client_module
+from hala_factory.generate import circuit
 from hala_factory.generate.answers import Request
-from hala_factory.generate.client import ChatClient, Endpoint, _retry_after
+from hala_factory.generate.circuit import Endpoint
+from hala_factory.generate.client import ChatClient, _retry_after
 from hala_factory.generate.engines import make_engine
 from tests.stand_in_openai import StandIn, reversed_words
 
@@ -18,8 +19,8 @@ KEY = "sk-secret-0123456789"
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
-    monkeypatch.setattr(client_module, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(client_module, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(circuit, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(circuit, "LONGEST_WAIT", 0.05)
 
 
 def request(text="one two three", **changes):

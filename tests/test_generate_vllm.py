@@ -156,7 +156,7 @@ def test_a_server_that_is_killed_is_started_again_and_every_request_is_answered(
 
 
 def test_a_text_that_crashes_the_server_fails_alone(stand_in, monkeypatch):
-    monkeypatch.setattr("hala_factory.generate.client.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("hala_factory.generate.circuit.FIRST_WAIT", 0.01)
 
     async def go():
         async with engine(stand_in) as it:

@@ -20,6 +20,7 @@ from hala_factory import reader, rows
 from hala_factory.catalog import Source
 from hala_factory.errors import BuildError, InputError
 from hala_factory.reader import documents, records
+from hala_factory.reader.columns import wanted as wanted_by
 
 PAIR = {"rows": "pair", "columns": {"en": "en", "ar": "ar"}, "language": ["en", "ar"]}
 ALPACA = [
@@ -536,7 +537,7 @@ RECORD = st.one_of(
 
 @given(st.lists(RECORD, max_size=6))
 def test_the_quick_way_answers_what_the_careful_way_does(found: list[Any]) -> None:
-    wanted = records.wanted(source(), {"kind": ("x",)})
+    wanted = wanted_by(source(), {"kind": ("x",)})
     places = range(1, len(found) + 1)
     quick, careful = records.take(found, wanted), records.careful(found, wanted)
     assert quick.frame("f", places, 0).equals(careful.frame("f", places, 0))

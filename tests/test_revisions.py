@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hala_factory import reader, structure, text
+from hala_factory import quality, reader, structure, text
 from hala_factory.recipe import load_steps
 
 ACCEPTED = Path(__file__).with_name("revisions.json")
@@ -40,7 +40,9 @@ def today() -> dict[str, dict[str, str | int]]:
     for package in (reader, structure):
         folder = Path(inspect.getfile(package)).parent
         shared |= {f"{folder.name}.{p.stem}": p for p in sorted(folder.glob("*.py"))}
-    shared["quality.failures"] = Path(inspect.getfile(load_steps()["translate"])).with_name("failures.py")
+    own = {Path(inspect.getfile(step)).resolve() for step in load_steps(plugins=False).values()}
+    asking = sorted(Path(quality.__path__[0]).glob("*.py"))
+    shared |= {f"quality.{p.stem}": p for p in asking if p.resolve() not in own}
     for name, path in shared.items():
         found[name] = {"revision": reader.REVISION if name.startswith("reader.") else 0, "code": code_digest(path)}
     return found

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from hala_factory import rows, structure
 from hala_factory.generate.answers import Answer, Unit
 from hala_factory.quality.failures import FAILURES, Judge, echoing, leaking, looping, refusing
-from hala_factory.quality.translate import RETRIES, Rung, Translate, Translation
+from hala_factory.quality.ladder import RETRIES, Rung, Translation
+from hala_factory.quality.translate import Translate
 
 ARABIC = "نص عربي يكفي طوله لكي يحكم عليه بحروفه"
 ENGLISH = "A sentence that is long enough to be judged by its letters."

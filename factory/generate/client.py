@@ -14,20 +14,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
-import ipaddress
-import json
-import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 import httpx
 
 from hala_factory.errors import BuildError
-from hala_factory.generate.answers import Answer, FinishReason, Request
+from hala_factory.generate import completion
+from hala_factory.generate.answers import Answer, Request
+from hala_factory.generate.circuit import Endpoint, pause
+from hala_factory.generate.completion import Failed
 
 CONCURRENCY = 64
 """Requests under way per endpoint; vLLM's throughput on small models is near its top there."""
@@ -40,18 +39,11 @@ FAILING = 3
 """Different requests that must be failing before failures are the endpoints' fault and not theirs."""
 LOST_IN_A_ROW = 20
 """Requests that may fail one after another, with no success between, before the build gives up."""
-TRIP = 3
-"""Failures in a row after which an endpoint rests, and then is tried with one request at a time."""
-FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
-LONGEST_ASKED_WAIT = 300.0
-"""Seconds of a `Retry-After` that are honoured at a time."""
 KEPT_ALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 after which uvicorn, under vLLM, closes it."""
 
 _BUSY = {429, 502, 503, 529}
 _REFUSED = {400, 413, 422}
-_STOPPED = {"stop", "eos", "end_turn", "stop_sequence"}
-_CUT = {"length", "max_tokens", "model_length"}
 
 
 class _Unavailable(Exception):
@@ -60,56 +52,6 @@ class _Unavailable(Exception):
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
         self.wait = wait
-
-
-class _Failed(Exception):
-    """The request was taken, and no usable answer came back."""
-
-
-@dataclass
-class Endpoint:
-    """One server and how it fares. All times are the event loop's."""
-
-    url: str
-    idle: list[httpx.AsyncClient] = field(default_factory=list)
-    """One per connection: the pool of httpx looks at all of its connections for every request, which at 64 of
-    them costs more than the request itself."""
-    busy: int = 0
-    failures: int = 0
-    """In a row."""
-    down: bool = False
-    """It could not be reached, or was busy, when it was last asked."""
-    tripped: bool = False
-    rests_until: float = 0.0
-    rested_at: float = 0.0
-    held: bool = False
-    """Its keeper (`vllm`) is starting it: nobody asks it, and it does not count as down."""
-
-    @property
-    def shown(self) -> str:
-        """The address without what might be secret in it."""
-        url = httpx.URL(self.url)
-        return str(url.copy_with(userinfo=b"", query=None, fragment=None))
-
-    def room(self, concurrency: int, now: float) -> bool:
-        """Whether it may be asked now."""
-        return not self.held and self.rests_until <= now and self.busy < (1 if self.tripped else concurrency)
-
-    def rest(self, began: float, now: float, down: bool, wait: float | None) -> None:
-        """Note a failure of an attempt that began then; attempts begun before the last rest tell nothing new."""
-        if began < self.rested_at:
-            return
-        self.failures += 1
-        self.down = down
-        self.tripped = self.tripped or self.failures >= TRIP
-        if down or self.tripped:
-            doubled = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(self.failures - 1, 16)) * random.uniform(0.5, 1)
-            self.rests_until = now + max(doubled, min(wait or 0.0, LONGEST_ASKED_WAIT))
-            self.rested_at = now
-
-    def revive(self) -> None:
-        """It works: forget how it fared."""
-        self.failures, self.down, self.tripped, self.rests_until = 0, False, False, 0.0
 
 
 class ChatClient:
@@ -170,7 +112,7 @@ class ChatClient:
             except _Unavailable as e:
                 self._trouble(endpoint, request, began, str(e), down=True, wait=e.wait)
                 continue
-            except _Failed as e:
+            except Failed as e:
                 self._trouble(endpoint, request, began, str(e))
                 attempt += 1
                 if attempt >= self.attempts:
@@ -180,7 +122,7 @@ class ChatClient:
                 return answer
             finally:
                 await self._give_back(endpoint)
-            await asyncio.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.5, 1))
+            await asyncio.sleep(pause(attempt))
 
     async def fail(self, error: BuildError) -> None:
         """Have every request that waits, and every later one, raise `error`."""
@@ -263,32 +205,25 @@ class ChatClient:
         raise self._fatal
 
     async def _post(self, endpoint: Endpoint, request: Request) -> Answer:
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": [{"role": role, "content": content} for role, content in request.messages],
-            "temperature": request.temperature,
-            "max_tokens": request.max_tokens,
-        }
-        if request.seed is not None:
-            body["seed"] = request.seed
+        body = completion.spoken(self.model, request)
         try:
             async with asyncio.timeout(self.deadline), self._connection(endpoint) as connection:
                 response = await connection.post(f"{endpoint.url}/chat/completions", json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as e:
             raise _Unavailable(f"no connection ({type(e).__name__})") from None
         except (TimeoutError, httpx.TimeoutException):
-            raise _Failed(f"no answer within {self.deadline:g} s") from None
+            raise Failed(f"no answer within {self.deadline:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as e:
-            raise _Failed(f"the connection broke ({type(e).__name__})") from None
+            raise Failed(f"the connection broke ({type(e).__name__})") from None
         if response.status_code == 200:
-            return self._read(response)
-        said = f"HTTP {response.status_code}: {self._said(response)}"
+            return completion.read(response, self._key)
+        said = f"HTTP {response.status_code}: {completion.said(response, self._key)}"
         if response.status_code in _REFUSED:
             return Answer("", "error", error=said)
         if response.status_code in _BUSY:
             raise _Unavailable(said, _retry_after(response.headers.get("Retry-After")))
         if response.status_code >= 500 or response.status_code in (408, 409, 425):
-            raise _Failed(said)
+            raise Failed(said)
         todo = {401: "check the key", 403: "check the key", 404: "check the address and the name of the model"}
         self._end(f"{endpoint.shown} says {said}; {todo.get(response.status_code, 'check the address')}")
 
@@ -303,54 +238,13 @@ class ChatClient:
                 limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEPT_ALIVE),
                 headers={"Authorization": f"Bearer {self._key}"} if self._key else None,
                 verify=self._trusted,
-                trust_env=not _loopback(endpoint.url),  # a proxy is no way to a server on this machine
+                trust_env=not endpoint.local,  # a proxy is no way to a server on this machine
             )
         )
         try:
             yield client
         finally:
             endpoint.idle.append(client)
-
-    def _read(self, response: httpx.Response) -> Answer:
-        try:
-            body = json.loads(response.content)
-            choice, usage = body["choices"][0], body.get("usage") or {}
-            text, finish = choice["message"].get("content"), choice.get("finish_reason")
-            counts = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        except (ValueError, LookupError, TypeError, AttributeError):
-            shown = self._hidden(response.text[:200])
-            raise _Failed(f"not a chat completion: {shown!r}" if shown else "an empty answer") from None
-        if text is None and finish in _CUT:
-            text = ""  # the model thought until its tokens were spent
-        if finish == "content_filter":
-            return Answer("", "error", *counts, error="the endpoint's content filter")
-        reason: FinishReason | None = "stop" if finish in _STOPPED else "length" if finish in _CUT else None
-        if not isinstance(text, str):
-            raise _Failed("an answer without text")
-        if reason is None:
-            raise _Failed(f"an answer with finish_reason {finish!r}: it may be cut short")
-        whole = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")  # JSON may spell half a character
-        return Answer(whole, reason, *counts)
-
-    def _said(self, response: httpx.Response) -> str:
-        try:
-            body = response.json()
-            error = body.get("error", body)
-            said = error.get("message", error) if isinstance(error, dict) else error
-        except (ValueError, AttributeError):
-            said = response.text
-        return self._hidden(" ".join(str(said).split())[:300])
-
-    def _hidden(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
-
-
-def _loopback(url: str) -> bool:
-    host = httpx.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _retry_after(value: str | None) -> float | None:

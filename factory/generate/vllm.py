@@ -15,7 +15,8 @@ from hala_factory.catalog import Model
 from hala_factory.errors import BuildError, InputError
 from hala_factory.generate import checkpoint as checkpoints
 from hala_factory.generate.answers import Answer, Request, Unit
-from hala_factory.generate.client import ATTEMPTS, CONCURRENCY, ChatClient, Endpoint
+from hala_factory.generate.circuit import Endpoint
+from hala_factory.generate.client import ATTEMPTS, CONCURRENCY, ChatClient
 from hala_factory.generate.gpus import gpus
 from hala_factory.generate.server import READY, Server
 from hala_factory.generate.tools import find_vllm

@@ -3,7 +3,8 @@
 The model:
 - `locate` says which files a source has, in which order and with which digests; nothing is read yet.
 - A *form* (`lines`, `documents`, `parquet`) gives raw records in chunks, and never loses one silently.
-- `records` takes from them what a row needs, `mapping` makes rows of it, `batches` cuts them to size.
+- `columns` says what a row needs, `records` takes it from them, `mapping` makes rows of it, `batches` cuts them to
+  size.
 - A record that cannot become a row is a failed row; a file that cannot be read is an error that names it.
 """
 

@@ -12,10 +12,12 @@ import polars as pl
 from hala_factory import rows
 from hala_factory.catalog import Source
 from hala_factory.errors import BuildError
-from hala_factory.reader import documents, lines, mapping, parquet, records
+from hala_factory.reader import columns, documents, lines, mapping, parquet, records
+from hala_factory.reader.columns import Wanted
 from hala_factory.reader.files import File, Located
 from hala_factory.reader.opening import reading
-from hala_factory.reader.records import Chunk, Taken, Wanted
+from hala_factory.reader.records import Chunk, Taken
+from hala_factory.reader.values import names_in
 
 LEAST = 1_000  # rows of a Parquet chunk: its pages hold thousands anyway
 
@@ -60,7 +62,7 @@ def read(
         BuildError: A file cannot be read: torn, empty, or not of its form.
     """
     asked = mapping.conditions(where)
-    wanted = records.wanted(source, asked.accepted)
+    wanted = columns.wanted(source, asked.accepted)
     for file in located.files:
         if not file.size:
             raise BuildError(
@@ -99,7 +101,7 @@ def _frames(
         with reading(unit[0]):
             for chunk in _chunks(unit, source, located, wanted, max(0, skip - base), size):
                 if isinstance(chunk.records, list) and not end and skip <= base:
-                    records.expect_in_some(unit[0].name, chunk.records, wanted)
+                    columns.expect_in_some(unit[0].name, chunk.records, wanted)
                 end = chunk.end
                 if chunk.positions:
                     yield _taken(chunk, wanted).frame(unit[0].name, chunk.positions, base), base + end
@@ -182,6 +184,6 @@ def columns_of(source: Source, located: Located) -> list[str] | None:
             return parquet.names_of(file)
         if located.format in ("csv", "tsv"):
             return lines.header_of(file, located.format, header=not _numbered(source))
-        with closing(_chunks((file,), source, located, records.wanted(source, {}), 0, LEAST)) as chunks:
+        with closing(_chunks((file,), source, located, columns.wanted(source, {}), 0, LEAST)) as chunks:
             first = [record for record in next(chunks).records if isinstance(record, dict)]
-    return list(dict.fromkeys(name for record in first for name in records.names_in(record))) or None
+    return list(dict.fromkeys(name for record in first for name in names_in(record))) or None

@@ -17,7 +17,8 @@ from hala_factory.errors import BuildError
 from hala_factory.reader.files import File
 from hala_factory.reader.lines import BOM, RECORDS
 from hala_factory.reader.opening import stream
-from hala_factory.reader.records import Chunk, kind
+from hala_factory.reader.records import Chunk
+from hala_factory.reader.values import kind
 
 BYTES = 1 << 20  # of JSON text read at once
 

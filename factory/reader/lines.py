@@ -16,9 +16,11 @@ from typing import Any, BinaryIO
 import orjson
 
 from hala_factory.errors import BuildError, InputError
+from hala_factory.reader.columns import Wanted, expect
 from hala_factory.reader.files import File
 from hala_factory.reader.opening import reading, stream
-from hala_factory.reader.records import Broken, Chunk, Wanted, expect
+from hala_factory.reader.records import Chunk
+from hala_factory.reader.variants import Broken
 
 BYTES = 1 << 20  # of lines in one chunk: about 1,200 instruction rows
 RECORDS = 1_000  # in one chunk, of the forms that are read record by record

@@ -13,7 +13,7 @@ from hala_factory import rows
 from hala_factory.catalog import Scalar, Source
 from hala_factory.errors import InputError
 from hala_factory.reader.code import holds_code
-from hala_factory.reader.records import spell_scalar
+from hala_factory.reader.values import spell_scalar
 
 ROLE_WORDS = {
     "human": "user",

@@ -14,9 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hala_factory.errors import InputError
+from hala_factory.reader.columns import OPTIONAL, Wanted, expect
 from hala_factory.reader.files import File
 from hala_factory.reader.opening import seekable
-from hala_factory.reader.records import OPTIONAL, TURN_KEYS, Chunk, Taken, Wanted, careful, expect
+from hala_factory.reader.records import Chunk, Taken, careful
+from hala_factory.reader.variants import TURN_KEYS
 
 BUFFER = 1 << 20  # bytes of a column read at once
 

@@ -8,7 +8,8 @@ import time
 import polars as pl
 
 from hala_factory.generate.asking import Asker
-from hala_factory.quality.translate import Translate, Translation
+from hala_factory.quality.ladder import Translation
+from hala_factory.quality.translate import Translate
 from hala_factory.rows import LEDGER
 from hala_factory.run.files import Writer, batches
 from hala_factory.run.ledger import Ledger, lost

@@ -1,0 +1,74 @@
+"""A chat completion as it goes over the wire: what a request says, and what a response comes to.
+
+`key` is what the servers may repeat and nobody is to see.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+from hala_factory.generate.answers import Answer, FinishReason, Request
+
+_STOPPED = {"stop", "eos", "end_turn", "stop_sequence"}
+_CUT = {"length", "max_tokens", "model_length"}
+
+
+class Failed(Exception):
+    """The request was taken, and no usable answer came back."""
+
+
+def spoken(model: str, request: Request) -> dict[str, Any]:
+    """The JSON of a request."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": role, "content": content} for role, content in request.messages],
+        "temperature": request.temperature,
+        "max_tokens": request.max_tokens,
+    }
+    if request.seed is not None:
+        body["seed"] = request.seed
+    return body
+
+
+def read(response: httpx.Response, key: str | None) -> Answer:
+    """The answer in a response of status 200.
+
+    Raises Failed where there is none in it, or one of which it is not known whether it is whole.
+    """
+    try:
+        body = json.loads(response.content)
+        choice, usage = body["choices"][0], body.get("usage") or {}
+        text, finish = choice["message"].get("content"), choice.get("finish_reason")
+        counts = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        shown = _hidden(response.text[:200], key)
+        raise Failed(f"not a chat completion: {shown!r}" if shown else "an empty answer") from None
+    if text is None and finish in _CUT:
+        text = ""  # the model thought until its tokens were spent
+    if finish == "content_filter":
+        return Answer("", "error", *counts, error="the endpoint's content filter")
+    reason: FinishReason | None = "stop" if finish in _STOPPED else "length" if finish in _CUT else None
+    if not isinstance(text, str):
+        raise Failed("an answer without text")
+    if reason is None:
+        raise Failed(f"an answer with finish_reason {finish!r}: it may be cut short")
+    whole = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")  # JSON may spell half a character
+    return Answer(whole, reason, *counts)
+
+
+def said(response: httpx.Response, key: str | None) -> str:
+    """The error in a response, in its server's words."""
+    try:
+        body = response.json()
+        error = body.get("error", body)
+        words = error.get("message", error) if isinstance(error, dict) else error
+    except (ValueError, AttributeError):
+        words = response.text
+    return _hidden(" ".join(str(words).split())[:300], key)
+
+
+def _hidden(text: str, key: str | None) -> str:
+    return text.replace(key, "***") if key else text
