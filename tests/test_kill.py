@@ -243,6 +243,6 @@ def test_workers_in_the_middle_of_a_shard_die_with_the_build(workshop: Workshop)
 
 
 KILLED = (
-    "a worker process was killed, probably because the machine is out of memory; "
+    "a worker process died; unless a reason stands above, the machine is probably out of memory: "
     "run the same command again, with fewer --workers\n"
 )

@@ -70,7 +70,7 @@ class Crew:
                 done.result()
         except BrokenProcessPool:
             raise BuildError(
-                "a worker process was killed, probably because the machine is out of memory; "
+                "a worker process died; unless a reason stands above, the machine is probably out of memory: "
                 "run the same command again, with fewer --workers"
             ) from None
         finally:
