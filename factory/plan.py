@@ -104,7 +104,12 @@ def plan(ready: Ready, store: Store) -> Plan:
         stage = _stage(steps, before, stages, ready, store, manifest)
         stages.append(stage)
         before = (stage.name,)
-    decided = {"inputs": [_named(stages, n) for n in before], "exports": list(ready.recipe.exports), "format": FORMAT}
+    decided = {
+        "inputs": [_named(stages, n) for n in before],
+        "exports": list(ready.recipe.exports),
+        "language": ready.recipe.language,
+        "format": FORMAT,
+    }
     stages.append(Stage("corpus", "corpus", fingerprint({"name": ready.recipe.name, **decided}), before))
     made = Plan(ready, store, tuple(_looked_up(stages, store, manifest)), manifest)
     refuse_changed(made)

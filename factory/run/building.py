@@ -22,7 +22,7 @@ from hala_factory.run.asking import ask_shards
 from hala_factory.run.assembling import assemble, parts_of
 from hala_factory.run.barring import decide, index_shard, split_shard
 from hala_factory.run.files import row_count
-from hala_factory.run.ledger import Ledger
+from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.passing import Job, filter_shard
 from hala_factory.run.shards import Crew
 from hala_factory.run.sourcing import SourceJob, read_source
@@ -156,10 +156,8 @@ def _complete(plan: Plan, stage: Stage, seconds: float) -> None:
             break
     ledger = Ledger.read(records)
     ledger.balance(stage.name)
-    for name in [stage.use.source] if stage.use else []:
-        ledger.setdefault(
-            name, Ledger.read([{"sources": {name: {"in": 0, "kept": 0, "dropped": {}, "failed": {}}}}])[name]
-        )
+    if stage.use:
+        ledger.setdefault(stage.use.source, Tally())  # a source without a row is told too
     folder.complete({"name": stage.name, "fingerprint": stage.fingerprint, **ledger.told(), "seconds": seconds}, shard)
 
 
@@ -184,11 +182,12 @@ def _expected(plan: Plan, stage: Stage) -> int | None:
 def _watched(stages: list[Stage], plan: Plan, watcher: Watcher) -> Iterator[None]:
     """Report progress while shards run, wherever they run: they leave their counts in the stage's folder."""
     ended = threading.Event()
+    known: dict[Path, int] = {}
 
     def look() -> None:
         while not ended.wait(0.2):
             for stage in stages:
-                watcher.advances(stage, _so_far(plan.folder(stage)))
+                watcher.advances(stage, _so_far(plan.folder(stage), known))
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
@@ -199,10 +198,13 @@ def _watched(stages: list[Stage], plan: Plan, watcher: Watcher) -> Iterator[None
         thread.join()
 
 
-def _so_far(folder: StageFolder) -> int:
+def _so_far(folder: StageFolder, known: dict[Path, int]) -> int:
+    """Rows done in a stage; `known` remembers those of shards that are done."""
     rows_done = 0
     for path in folder.path.glob("done-*.json"):
-        rows_done += (store.read_json(path) or {"rows": {"in": 0}})["rows"]["in"]
+        if path not in known:
+            known[path] = (store.read_json(path) or {"rows": {"in": 0}})["rows"]["in"]
+        rows_done += known[path]
     for path in folder.path.glob("progress-*"):
         with contextlib.suppress(OSError, ValueError):
             rows_done += int(path.read_text())
