@@ -9,6 +9,7 @@ export HALA_TOOLS ?= $(CURDIR)/.tools
 setup: .venv/.core ## the project's environment, with .venv/bin/hala-factory
 
 .venv/.core: pyproject.toml constraints.txt $(wildcard factory/*.py factory/*/*.py samples/*)
+	@echo "making .venv: a minute or two"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv || python3 -m venv .venv
 	$(PIP) install --constraint constraints.txt --editable .
 	touch $@
