@@ -77,7 +77,7 @@ def _text(line: dict[str, Any]) -> dict[str, Any]:
 
 
 def example(corpus: Path) -> str:
-    """The id of a dropped row with a long journey: the last one that a step after the first stage dropped."""
+    """The id of the row that was dropped last: no other went further."""
     lines = [pl.scan_parquet(p).select("id", "stage") for p in sorted((corpus / "dropped").glob("*.parquet"))]
     ids = pl.concat(lines).collect().get_column("id").to_list() if lines else []
     if not ids:

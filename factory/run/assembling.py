@@ -8,7 +8,6 @@ import importlib.metadata
 import itertools
 import platform
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from io import BytesIO
@@ -26,6 +25,7 @@ from hala_factory.rows import LEDGER
 from hala_factory.run.files import Writer, batches
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.step import Ask, Columns
+from hala_factory.store import StageFolder
 
 FILE_ROWS = 100_000
 """Rows of a published file; a Parquet file of this size opens quickly in the Hub's viewer."""
@@ -81,10 +81,15 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
 def parts_of(plan: Plan, stage: Stage) -> list[Path]:
     """The parts of a stored stage, in order."""
     folder = plan.folder(stage)
+    return [folder.part(s) for s in range(whole_record(folder)["shards"])]
+
+
+def whole_record(folder: StageFolder) -> dict[str, Any]:
+    """The record of a stored stage. Raises BuildError where somebody took files of it away."""
     record = folder.record()
     if record is None:
         raise BuildError(f"{folder.path}: files of this stage are gone; run the same command again")
-    return [folder.part(s) for s in range(record["shards"])]
+    return record
 
 
 def write_data(folder: Path, parts: list[Path], columns: Columns, exports: tuple[str, ...], kept: int) -> str:
@@ -155,9 +160,7 @@ def _ledger(plan: Plan) -> tuple[Ledger, list[dict[str, Any]]]:
     whole, stages = Ledger(), []
     kept_before = Ledger()
     for stage in plan.stages[:-1]:
-        record = plan.folder(stage).record()
-        if record is None:
-            raise BuildError(f"stage {stage.name}: its files are gone; run the same command again")
+        record = whole_record(plan.folder(stage))
         here = Ledger.read([record])
         here.balance(stage.name)
         for source, tally in here.items():
@@ -217,8 +220,5 @@ def _lock(plan: Plan) -> dict[str, Any]:
 
 
 def _licences(parts: list[Path]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for part in parts:
-        for frame in batches(part):
-            counts.update(dict(frame.get_column("licence").value_counts().iter_rows()))
-    return dict(sorted(counts.items()))
+    counts = pl.scan_parquet(parts).group_by("licence").len().sort("licence").collect()
+    return dict(counts.iter_rows())

@@ -50,8 +50,8 @@ def decide(job: Job, sources: list[str]) -> None:
 def split_shard(job: Job, shard: int) -> None:
     """Split one shard into kept and dropped rows."""
     started, ledger = time.monotonic(), Ledger()
-    decision = pl.read_parquet(job.folder.side("decision", 0)).filter(pl.col("shard") == shard).drop("shard")
-    decision = decision.rename({"reason": "verdict", "detail": "evidence"})
+    decided = pl.scan_parquet(job.folder.side("decision", 0)).filter(pl.col("shard") == shard)
+    decision = decided.select("row", verdict="reason", evidence="detail").collect()
     label = _barrier(job).label
     part, dropped = job.folder.part(shard), job.folder.dropped(shard)
     with Writer(part, job.columns_out) as kept_file, Writer(dropped, {**LEDGER, **job.columns_out}) as lost_file:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hala_factory import rows, store
-from hala_factory.errors import BuildError, HalaError
+from hala_factory.errors import HalaError
 from hala_factory.generate.answers import ModelIdentity
 from hala_factory.generate.asking import Asker
 from hala_factory.generate.store import GenerationStore
 from hala_factory.plan import Plan, Stage, refuse_changed
 from hala_factory.run.asking import ask_shards
-from hala_factory.run.assembling import assemble, parts_of
+from hala_factory.run.assembling import assemble, whole_record
 from hala_factory.run.barring import decide, index_shard, split_shard
 from hala_factory.run.files import row_count
 from hala_factory.run.ledger import Ledger, Tally
@@ -136,11 +136,7 @@ def _stages(
         for stage in stages:
             if stage in fresh:
                 _complete(plan, stage, time.monotonic() - started)
-            record = plan.folder(stage).record()
-            if record is None:
-                raise BuildError(
-                    f"{plan.folder(stage).path}: files of this stage are gone; run the same command again"
-                )
+            record = whole_record(plan.folder(stage))
             status, seconds = ("run", float(record["seconds"])) if stage in fresh else ("stored", 0.0)
             told.append(_told(stage, status, record["rows"]["in"], record["rows"]["kept"], seconds))
             watcher.ends(stage, told[-1])
@@ -148,11 +144,12 @@ def _stages(
 
 def _complete(plan: Plan, stage: Stage, seconds: float) -> None:
     folder = plan.folder(stage)
+    shards = None if stage.use else len(_inputs(plan, stage))  # a source says itself which part is its last
     records, shard = [], 0
     while (done := folder.done(shard)) is not None:
         records.append(done)
         shard += 1
-        if done.get("last") or (stage.kind != "source" and shard == len(_inputs(plan, stage))):
+        if done.get("last") or shard == shards:
             break
     ledger = Ledger.read(records)
     ledger.balance(stage.name)
@@ -166,8 +163,9 @@ def _inputs(plan: Plan, stage: Stage) -> list[tuple[Path, str]]:
     found = []
     for name in stage.inputs:
         folder = plan.folder(plan.stage(name))
-        files = (folder.record() or {"files": {}})["files"]
-        found += [(part, str(files[part.name]["sha256"])) for part in parts_of(plan, plan.stage(name))]
+        record = whole_record(folder)
+        parts = map(folder.part, range(record["shards"]))
+        found += [(part, str(record["files"][part.name]["sha256"])) for part in parts]
     return found
 
 
