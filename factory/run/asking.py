@@ -10,10 +10,9 @@ import polars as pl
 from hala_factory.generate.asking import Asker
 from hala_factory.quality.ladder import Translation
 from hala_factory.quality.translate import Translate
-from hala_factory.rows import LEDGER
-from hala_factory.run.files import Writer, batches
-from hala_factory.run.ledger import Ledger, lost
-from hala_factory.run.passing import Job, finish, note
+from hala_factory.run.files import batches
+from hala_factory.run.ledger import lost
+from hala_factory.run.passing import Job, Outcome, finish, note
 
 LOOK_AHEAD = 512
 """Texts that are under way at a time, over all shards: enough to keep several servers full."""
@@ -52,22 +51,15 @@ async def _write(
     waiting: dict[str, asyncio.Task[Translation]],
     called: str,
 ) -> None:
-    started, ledger, done = time.monotonic(), Ledger(), {}
+    started, done = time.monotonic(), {}
     for number, (text, task) in enumerate(waiting.items()):
         done[text] = await task
         if number % 64 == 0:
             note(job.folder, shard, frame.height * number // len(waiting))
-    ledger.take(frame)
     applied = step.apply(frame, done).with_columns(pl.lit(called).alias("translator"))
     failure, detail = pl.col(f"{step.label}.failure"), pl.col(f"{step.label}.detail")
     kept, failed = applied.filter(failure.is_null()), applied.filter(failure.is_not_null())
     failed = lost(failed, "failed", step.label, failure, detail)
-    with (
-        Writer(job.folder.part(shard), job.columns_out) as kept_file,
-        Writer(job.folder.dropped(shard), {**LEDGER, **job.columns_out}) as lost_file,
-    ):
-        kept_file.write(kept)
-        lost_file.write(failed)
-    ledger.keep(kept)
-    ledger.lose(failed)
-    finish(job, shard, ledger, started)
+    with Outcome(job.folder, shard, job.columns_out) as outcome:
+        outcome.add(frame, kept, failed)
+    finish(job, shard, outcome.ledger, started)

@@ -8,10 +8,9 @@ import polars as pl
 
 from hala_factory import store
 from hala_factory.fingerprint import fingerprint
-from hala_factory.rows import LEDGER
-from hala_factory.run.files import BATCH, Writer, batches
-from hala_factory.run.ledger import Ledger, lost
-from hala_factory.run.passing import Job, finish, note
+from hala_factory.run.files import BATCH, batches
+from hala_factory.run.ledger import lost
+from hala_factory.run.passing import Job, Outcome, finish
 from hala_factory.step import Barrier
 
 
@@ -49,25 +48,19 @@ def decide(job: Job, sources: list[str]) -> None:
 
 def split_shard(job: Job, shard: int) -> None:
     """Split one shard into kept and dropped rows."""
-    started, ledger = time.monotonic(), Ledger()
+    started = time.monotonic()
     decided = pl.scan_parquet(job.folder.side("decision", 0)).filter(pl.col("shard") == shard)
     decision = decided.select("row", verdict="reason", evidence="detail").collect()
     label = _barrier(job).label
-    part, dropped = job.folder.part(shard), job.folder.dropped(shard)
-    with Writer(part, job.columns_out) as kept_file, Writer(dropped, {**LEDGER, **job.columns_out}) as lost_file:
+    with Outcome(job.folder, shard, job.columns_out) as outcome:
         for number, frame in enumerate(batches(job.inputs[shard])):
-            ledger.take(frame)
             rows = (pl.int_range(pl.len(), dtype=pl.UInt32) + number * BATCH).alias("row")
             judged = frame.with_columns(rows).join(decision, on="row", how="left", maintain_order="left").drop("row")
             kept = judged.filter(pl.col("verdict").is_null()).drop("verdict", "evidence")
             gone = judged.filter(pl.col("verdict").is_not_null())
             gone = lost(gone, "dropped", label, pl.col("verdict"), pl.col("evidence")).drop("verdict", "evidence")
-            kept_file.write(kept)
-            lost_file.write(gone)
-            ledger.keep(kept)
-            ledger.lose(gone)
-            note(job.folder, shard, ledger.total.rows_in)
-    finish(job, shard, ledger, started)
+            outcome.add(frame, kept, gone)
+    finish(job, shard, outcome.ledger, started)
 
 
 def _barrier(job: Job) -> Barrier:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import polars as pl
 
@@ -48,18 +49,43 @@ class Job:
 
 def filter_shard(job: Job, shard: int) -> None:
     """Run the stage's filters over one shard and write what passed, what did not, and the record."""
-    started, ledger = time.monotonic(), Ledger()
-    part, dropped = job.folder.part(shard), job.folder.dropped(shard)
-    with Writer(part, job.columns_out) as kept_file, Writer(dropped, {**LEDGER, **job.columns_out}) as lost_file:
+    started = time.monotonic()
+    with Outcome(job.folder, shard, job.columns_out) as outcome:
         for frame in batches(job.inputs[shard]):
-            ledger.take(frame)
-            kept, gone = judge(frame, job.steps)
-            kept_file.write(kept)
-            lost_file.write(gone)
-            ledger.keep(kept)
-            ledger.lose(gone)
-            note(job.folder, shard, ledger.total.rows_in)
-    finish(job, shard, ledger, started)
+            outcome.add(frame, *judge(frame, job.steps))
+    finish(job, shard, outcome.ledger, started)
+
+
+class Outcome:
+    """The two files of a shard, kept rows and lost ones, with the ledger over them."""
+
+    def __init__(self, folder: StageFolder, shard: int, columns: Columns) -> None:
+        self.ledger = Ledger()
+        self._folder, self._shard = folder, shard
+        self._kept = Writer(folder.part(shard), columns)
+        self._lost = Writer(folder.dropped(shard), {**LEDGER, **columns})
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Outcome:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._kept)
+            stack.enter_context(self._lost)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def add(self, came: pl.DataFrame, kept: pl.DataFrame, gone: pl.DataFrame) -> None:
+        """Write and count the rows that came in and what became of them."""
+        self.ledger.take(came)
+        self._kept.write(kept)
+        self.ledger.keep(kept)
+        self._lost.write(gone)
+        self.ledger.lose(gone)
+        note(self._folder, self._shard, self.ledger.total.rows_in)
 
 
 def finish(job: Job, shard: int, ledger: Ledger, started: float) -> None:
