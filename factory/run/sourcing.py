@@ -12,10 +12,8 @@ from hala_factory import reader, rows
 from hala_factory.catalog import Source
 from hala_factory.errors import BuildError
 from hala_factory.recipe import SourceUse
-from hala_factory.rows import LEDGER
-from hala_factory.run.files import Writer, row_count
-from hala_factory.run.ledger import Ledger
-from hala_factory.run.passing import note
+from hala_factory.run.files import row_count
+from hala_factory.run.passing import Outcome
 from hala_factory.store import StageFolder
 
 
@@ -57,22 +55,14 @@ def read_source(jobs: list[SourceJob], index: int) -> None:
     )
     ahead = next(batches, None)
     while True:
-        started, ledger = time.monotonic(), Ledger()
-        columns = rows.schema(job.entry.rows, job.entry.languages)
-        with (
-            Writer(job.folder.part(shard), columns) as kept_file,
-            Writer(job.folder.dropped(shard), {**LEDGER, **columns}) as lost_file,
-        ):
+        started = time.monotonic()
+        with Outcome(job.folder, shard, rows.schema(job.entry.rows, job.entry.languages)) as outcome:
+            ledger = outcome.ledger
             while ahead is not None and ledger.total.rows_in < job.shard_rows:
-                for came in (ahead.rows, ahead.dropped, ahead.failed):
-                    ledger.take(came)
-                kept_file.write(ahead.rows)
-                ledger.keep(ahead.rows)
+                came = pl.concat([f.select("source") for f in (ahead.rows, ahead.dropped, ahead.failed)])
                 gone = pl.concat([ahead.dropped, ahead.failed]).sort(_place(job.located), maintain_order=True)
-                lost_file.write(gone)
-                ledger.lose(gone)
+                outcome.add(came, ahead.rows, gone)
                 records = ahead.records
-                note(job.folder, shard, ledger.total.rows_in)
                 ahead = next(batches, None)
         ledger.balance(f"{job.stage}, shard {shard}")
         files = [job.folder.part(shard), job.folder.dropped(shard)]
