@@ -9,18 +9,21 @@ The model:
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
+import polars as pl
+
 from hala_factory import reader, sources
-from hala_factory.errors import InputError
+from hala_factory.errors import InputError, did_you_mean
 from hala_factory.fingerprint import fingerprint
 from hala_factory.generate.engines import Engine, make_engine
 from hala_factory.hub import commit_of
 from hala_factory.recipe import Ready, SourceUse
-from hala_factory.step import Ask, Barrier, Filter, Step
+from hala_factory.step import Ask, Barrier, RowStep, Step
 from hala_factory.store import StageFolder, Store
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the files of a stage or corpus are laid out differently."""
 
 Kind = Literal["source", "filter", "barrier", "ask", "corpus"]
@@ -40,6 +43,8 @@ class Stage:
     use: SourceUse | None = None
     located: reader.Located | None = None
     engine: Engine | None = None
+    earlier: Path | None = None
+    """The folder of an earlier corpus that a barrier compares with."""
     status: Status = "to run"
     reason: str = ""
     rows_out: int | None = None
@@ -121,10 +126,10 @@ def _named(stages: list[Stage], name: str) -> str:
 
 
 def _fused(steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
-    """Consecutive filters together, every other step alone."""
+    """Consecutive row steps together, every other step alone."""
     groups: list[tuple[Step, ...]] = []
     for step in steps:
-        if isinstance(step, Filter) and groups and isinstance(groups[-1][0], Filter):
+        if isinstance(step, RowStep) and groups and isinstance(groups[-1][0], RowStep):
             groups[-1] += (step,)
         else:
             groups.append((step,))
@@ -168,17 +173,41 @@ def _stage(
         "steps": [s.identity() for s in steps],
         "layout": FORMAT,
     }
-    engine = None
+    engine, earlier = None, None
     kind: Kind = "filter"
     if isinstance(first, Barrier):
         kind = "barrier"
         decided["sources"] = [u.source for u in ready.recipe.sources]
+        if first.earlier():
+            earlier, decided["earlier"] = _earlier(first, ready, store)
     elif isinstance(first, Ask):
         kind = "ask"
         engine = engine_for(first, ready, store, manifest)
         decided["model"] = engine.identity
         decided["called"] = ready.model(first.model)[0]
-    return Stage(name, kind, fingerprint(decided), inputs, steps, engine=engine)
+    return Stage(name, kind, fingerprint(decided), inputs, steps, engine=engine, earlier=earlier)
+
+
+def _earlier(step: Barrier, ready: Ready, store: Store) -> tuple[Path, str]:
+    """The folder and the digest of the corpus that a barrier compares with. Raises InputError where it cannot."""
+    wanted = str(step.earlier())
+    name, _, version = wanted.partition("@")
+    manifest = store.manifest(name, version) if version else None
+    built = [f"{m['name']}@{m['version']}" for m in store.versions()]
+    problem = ""
+    if wanted == f"{ready.recipe.name}@{ready.recipe.version}":
+        problem = f"{wanted} is what this recipe builds; name an earlier version"
+    elif manifest is None:
+        problem = f"there is no corpus {wanted!r} in {store.root}{did_you_mean(wanted, built)}"
+    else:
+        first = next(store.corpus(name, version).glob("data/*.parquet"))
+        try:
+            step.index(pl.read_parquet(first, n_rows=0))
+        except pl.exceptions.ColumnNotFoundError as error:
+            problem = f"the rows of {wanted} have no column {str(error).splitlines()[0]!r}"
+    if problem or manifest is None:
+        raise InputError(ready.document.fault(("steps", ready.places[step.label], "against"), problem))
+    return store.corpus(name, version), manifest["digest"]
 
 
 def engine_for(step: Ask, ready: Ready, store: Store, manifest: dict[str, Any] | None) -> Engine:

@@ -22,9 +22,10 @@ HEAD: dict[str, pl.DataType] = {
     "source": pl.String(),
     "subset": pl.String(),
     "licence": pl.String(),
-    "origin": pl.Struct({"file": pl.String, "position": pl.Int64}),
+    "origin": pl.Struct({"file": pl.String, "position": pl.Int64, "part": pl.Int32}),
 }
-"""`origin.file` is the file's name within its source, `position` the 1-based line or record in it."""
+"""`origin.file` is the file's name within its source, `position` the 1-based line or record in it,
+`part` the 0-based number of the row among those of its record (a tree of replies holds several)."""
 
 LEDGER: dict[str, pl.DataType] = {
     "status": pl.String(),

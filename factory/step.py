@@ -2,6 +2,7 @@
 
 The model:
 - A *filter* is a measure plus rules over it; the first rule that is true is the reason of the drop.
+- A *normaliser* changes texts of a row and measures what it changed; it may have rules, too.
 - A *barrier* needs all rows at once (dedup); an *ask* has a model answer (translate).
 - Everything else about a row (its ledger, its files) is done by `run`, once, for every step.
 """
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar, TypeVar
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -69,21 +72,34 @@ class Step(BaseModel, ABC):
                 found.append((field, f"the rows have no text {path!r} here{did_you_mean(path, known)}"))
         return found
 
+    def tests(self) -> list[str]:
+        """Names of the benchmarks in the catalog that the step compares with; it is `bound` to them before it runs."""
+        return []
+
+    def bound(self, tables: Mapping[str, Path]) -> Self:
+        """This step knowing the files of its benchmarks (Parquet, columns of `benchmarks.COLUMNS`)."""
+        return self
+
     def identity(self) -> dict[str, Any]:
         """What decides the step's output, for its fingerprint."""
         return {"config": self.model_dump(mode="json"), "revision": self.revision}
 
 
-class Filter(Step):
-    """A step that only looks: measures every row, and drops those that a rule speaks against."""
+class RowStep(Step):
+    """A step that needs one row at a time: it measures, and drops the rows that a rule over its measures names.
+
+    A field called `min_…` or `max_…` is a threshold: it stands in rules only, unless `measured_by` lists it.
+    Changing thresholds needs no new measure, which is what `whatif` lives on.
+    """
+
+    measured_by: ClassVar[tuple[str, ...]] = ()
+    """Fields called `min_…` or `max_…` that `measure` looks at."""
+    judged_by: ClassVar[tuple[str, ...]] = ()
+    """Other fields that stand in rules only, e.g. the list of languages to keep."""
 
     @abstractmethod
     def measures(self) -> Columns:
-        """Names (without the step's name) and types of what `measure` answers."""
-
-    @abstractmethod
-    def measure(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """One line per row of `frame`, in its order, with exactly the columns of `measures()`."""
+        """Names (without the step's name) and types of what is measured."""
 
     @abstractmethod
     def rules(self) -> list[tuple[str, pl.Expr]]:
@@ -96,9 +112,47 @@ class Filter(Step):
         """The measures, under the step's name."""
         return {f"{self.label}.{m}": t for m, t in self.measures().items()}
 
+    @classmethod
+    def thresholds(cls) -> list[str]:
+        """The fields that stand in rules only."""
+        bounds = [f for f in cls.model_fields if f.startswith(("min_", "max_")) and f not in cls.measured_by]
+        return [*bounds, *cls.judged_by]
+
+
+class Filter(RowStep):
+    """A step that only looks."""
+
+    @abstractmethod
+    def measure(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """One line per row of `frame`, in its order, with exactly the columns of `measures()`."""
+
+
+class Normaliser(RowStep):
+    """A step that changes texts of a row, and says what it changed."""
+
+    @abstractmethod
+    def normalise(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The frame with its texts changed, and the measures: both one line per row, in the order of `frame`.
+
+        The frame keeps its columns and their types. Measures count what was changed in the row (Int32, one per
+        kind of change), 0 where nothing was. Normalising twice changes nothing more.
+        """
+
+    def rules(self) -> list[tuple[str, pl.Expr]]:
+        """None: a normaliser keeps every row, unless it says otherwise."""
+        return []
+
 
 class Barrier(Step):
     """A step whose verdict on a row depends on all the others: it indexes every shard, then decides once."""
+
+    def earlier(self) -> str | None:
+        """`name@version` of a finished corpus whose rows are indexed as well, if the step compares with one."""
+        return None
+
+    def measures(self) -> Columns:
+        """What the decision says besides of the rows it lists (null for all the others), without the step's name."""
+        return {}
 
     @abstractmethod
     def index(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -106,11 +160,16 @@ class Barrier(Step):
 
     @abstractmethod
     def decide(self, index: pl.LazyFrame, sources: list[str]) -> pl.LazyFrame:
-        """The rows to drop: `shard`, `row`, `reason`, `detail`.
+        """Rows with a verdict: `shard`, `row`, `reason` (null: it stays), `detail`, and the columns of `measures()`.
 
-        `index` holds what `index()` answered for all rows, with `shard`, `row` (0-based in the shard), `id`
-        and `source`; `sources` are the recipe's, in its order.
+        `index` holds what `index()` answered for all rows, with `shard`, `row` (0-based in the shard), `id`,
+        `source` and `earlier`: true for rows of the earlier corpus, which nothing is decided about. `shard` and
+        `row` ascend in the order of the rows; `sources` are the recipe's, in its order.
         """
+
+    def writes(self, columns: Columns) -> Columns:
+        """The measures, under the step's name."""
+        return {f"{self.label}.{m}": t for m, t in self.measures().items()}
 
 
 class Ask(Step):

@@ -67,7 +67,7 @@ def test_one_bad_record_is_one_failed_row(workshop: Workshop, line: bytes, reaso
     told = build_with(workshop, line)
     assert told["rows"] == {"in": 7, "kept": 6, "dropped": {}, "failed": {f"source.{reason}": 1}}
     (lost,) = workshop.lost().iter_rows(named=True)
-    assert lost["origin"] == {"file": "one.jsonl", "position": 3}
+    assert lost["origin"] == {"file": "one.jsonl", "position": 3, "part": 0}
     assert (lost["status"], lost["step"], lost["reason"]) == ("failed", "source", reason)
     assert lost["detail"] == detail
     assert workshop.kept()["origin"].struct.field("position").to_list() == [1, 2, 4, 5, 6, 7]

@@ -251,7 +251,7 @@ def test_moses_files_are_read_side_by_side(tmp_path: Path) -> None:
     write(tmp_path, "t.ar.gz", gzip.compress("واحد\n\nثلاثة\n".encode()))
     found = batches(tmp_path, source({"en": "t.en", "ar": "t.ar.gz"}, format="moses", **PAIR))
     assert pairs(found) == [("One", "واحد"), ("", ""), ("Three", "ثلاثة")]
-    assert kept(found)[2]["origin"] == {"file": "t.en", "position": 3}
+    assert kept(found)[2]["origin"] == {"file": "t.en", "position": 3, "part": 0}
 
 
 def test_moses_files_of_different_lengths_are_refused_before_any_row(tmp_path: Path) -> None:
@@ -327,6 +327,7 @@ def test_every_path_from_a_trees_root_to_a_leaf_is_a_row(tmp_path: Path) -> None
         [("user", "alone")],
     ]
     assert [row["origin"]["position"] for row in kept(found)] == [1, 1, 2]
+    assert [row["origin"]["part"] for row in kept(found)] == [0, 1, 0]
     assert found[-1].records == 2
 
 
@@ -426,7 +427,7 @@ def test_a_broken_line_is_one_failed_row_with_its_reason_place_and_text(tmp_path
     [row] = failed(found)
     assert (row["status"], row["step"], row["reason"]) == ("failed", "source", reason)
     assert row["detail"].startswith(detail)
-    assert row["origin"] == {"file": "a.jsonl", "position": 2}
+    assert row["origin"] == {"file": "a.jsonl", "position": 2, "part": 0}
     assert found[-1].failed.schema == {**rows.schema("instruction", ["en"]), **rows.LEDGER}
 
 
@@ -850,7 +851,7 @@ def test_small_files_share_batches(tmp_path: Path) -> None:
         write(tmp_path, f"d/{number:02}.jsonl", jsonl(*ALPACA))
     found = batches(tmp_path, source("d"))
     assert [batch.rows.height for batch in found] == [60]
-    assert kept(found)[-1]["origin"] == {"file": "d/19.jsonl", "position": 3}
+    assert kept(found)[-1]["origin"] == {"file": "d/19.jsonl", "position": 3, "part": 0}
 
 
 # ---- Locating ----

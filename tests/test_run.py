@@ -94,8 +94,8 @@ def test_a_filter_that_does_not_answer_for_every_row_fails_the_build(
     said = with_fault(workshop, fault).run("build", "recipe.yaml", "--quiet", "--workers", "1")
     assert (said.code, said.err) == (
         1,
-        f"filter 'faulty' measured {measured}; expected chars (UInt32) for 20: "
-        "this is a defect of the filter, and nothing was published\n",
+        f"step 'faulty' measured {measured}; expected chars (UInt32) for 20: "
+        "this is a defect of the step, and nothing was published\n",
     )
     assert not workshop.corpus().exists()
     assert workshop.run("plan", "recipe.yaml", "--json").json["stages"][2]["status"] == "to run"

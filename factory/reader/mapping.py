@@ -88,7 +88,7 @@ def to_rows(taken: pl.DataFrame, name: str, source: Source, where: Conditions) -
         own.alias("id"),
         pl.lit(name).alias("source"),
         subset.alias("subset"),
-        pl.struct("file", "position").alias("origin"),
+        pl.struct("file", "position", part=_part(source)).alias("origin"),
         pl.lit("source").alias("step"),
     ).with_columns(
         pl.col("subset").replace_strict(licences, default=source.licence, return_dtype=pl.String).alias("licence")
@@ -98,6 +98,11 @@ def to_rows(taken: pl.DataFrame, name: str, source: Source, where: Conditions) -
     kept = pl.col("status").is_null()
     ledger = [pl.when(kept).then(None).otherwise(pl.col(c)).alias(c) for c in rows.LEDGER]
     return frame.select(*(pl.col(c).cast(t) for c, t in columns.items()), *ledger, "record")
+
+
+def _part(source: Source) -> pl.Expr:
+    """The number of a row among those of its record; only trees hold several."""
+    return pl.int_range(pl.len()).over("record") if "tree" in source.mapping else pl.lit(0)
 
 
 def _body(taken: pl.DataFrame, source: Source) -> pl.Expr:

@@ -20,7 +20,7 @@ from hala_factory.generate.store import GenerationStore
 from hala_factory.plan import Plan, Stage, refuse_changed
 from hala_factory.run.asking import ask_shards
 from hala_factory.run.assembling import assemble, whole_record
-from hala_factory.run.barring import decide, index_shard, split_shard
+from hala_factory.run.barring import decide, index_shard, split_shard, to_index
 from hala_factory.run.files import row_count
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.passing import Job, filter_shard
@@ -222,12 +222,13 @@ def _read_sources(plan: Plan, stages: list[Stage], *, crew: Crew, shard_rows: in
 def _run(plan: Plan, stages: list[Stage], *, crew: Crew, asked: dict[str, int]) -> None:
     (stage,) = stages
     inputs, digests = zip(*_inputs(plan, stage), strict=True)
-    job = Job(stage.name, plan.folder(stage), inputs, stage.steps, _columns_before(plan, stage), digests)
+    earlier = tuple(sorted(stage.earlier.glob("data/*.parquet"))) if stage.earlier else ()
+    job = Job(stage.name, plan.folder(stage), inputs, stage.steps, _columns_before(plan, stage), digests, earlier)
     small = sum(p.stat().st_size for p in inputs) < SMALL_BYTES
     if stage.kind == "filter":
         crew.run(partial(filter_shard, job), job.todo(), small=small)
     elif stage.kind == "barrier":
-        crew.run(partial(index_shard, job), job.todo("indexed"), small=small)
+        crew.run(partial(index_shard, job), to_index(job), small=small)
         decide(job, [u.source for u in plan.ready.recipe.sources])
         crew.run(partial(split_shard, job), job.todo(), small=small)
     else:

@@ -1,4 +1,4 @@
-"""A pass: the fused filters of one stage over one shard, batch by batch."""
+"""A pass: the fused row steps of one stage over one shard, batch by batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hala_factory.errors import BuildError, HalaError
 from hala_factory.rows import LEDGER
 from hala_factory.run.files import Writer, batches, row_count
 from hala_factory.run.ledger import Ledger, lost
-from hala_factory.step import Columns, Filter, Step
+from hala_factory.step import Columns, Filter, Normaliser, RowStep, Step
 from hala_factory.store import StageFolder
 
 
@@ -32,6 +32,8 @@ class Job:
     """Of the rows that come in."""
     digests: tuple[str, ...]
     """Of the parts: a shard's record holds for the part that it was made from, and no other."""
+    earlier: tuple[Path, ...] = ()
+    """The files of an earlier corpus that a barrier compares with."""
 
     def todo(self, word: str = "done") -> list[int]:
         """The shards that have no record of this kind that holds."""
@@ -48,7 +50,7 @@ class Job:
 
 
 def filter_shard(job: Job, shard: int) -> None:
-    """Run the stage's filters over one shard and write what passed, what did not, and the record."""
+    """Run the stage's steps over one shard and write what passed, what did not, and the record."""
     started = time.monotonic()
     with Outcome(job.folder, shard, job.columns_out) as outcome:
         for frame in batches(job.inputs[shard]):
@@ -110,22 +112,23 @@ def note(folder: StageFolder, shard: int, rows: int) -> None:
 
 
 def judge(frame: pl.DataFrame, steps: Sequence[Step]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that pass all filters, and those that do not, each with all measures taken up to there, in order."""
+    """The rows that pass all steps, and those that do not, each with all measures taken up to there, in order."""
     empty = lost(frame.clear(), "dropped", "", "")
     gone, numbers = [], pl.int_range(frame.height, eager=True)
     for step in steps:
-        if not isinstance(step, Filter):
+        if not isinstance(step, RowStep):
             raise BuildError(f"step {step.label!r} does not look at one row at a time")
-        found, errors = measure(frame, step)
+        frame, found, errors = look(frame, step)
         verdict = pl.lit(None, dtype=pl.String)
         for word, rule in reversed(step.rules()):
             verdict = pl.when(rule.is_null()).then(pl.lit("")).when(rule).then(pl.lit(word)).otherwise(verdict)
-        verdicts = found.select(verdict.alias("verdict")).to_series() if found.height else errors
+        verdicts = found.with_columns(verdict.alias("\x1everdict"))["\x1everdict"]
+        evidence = pl.col(f"{step.label}.detail") if "detail" in found.columns else None
         frame = frame.hstack(found.rename({m: f"{step.label}.{m}" for m in found.columns}))
         pieces = (
             (errors.is_not_null(), "failed", pl.lit("error"), pl.lit(errors.drop_nulls())),
             (errors.is_null() & (verdicts == ""), "failed", pl.lit("not_measured"), None),
-            (errors.is_null() & (verdicts != ""), "dropped", None, None),
+            (errors.is_null() & (verdicts != ""), "dropped", None, evidence),
         )
         for where, status, reason, detail in pieces:
             where = where.fill_null(False)
@@ -143,30 +146,47 @@ def judge(frame: pl.DataFrame, steps: Sequence[Step]) -> tuple[pl.DataFrame, pl.
 _NUMBER = "\x1enumber"
 
 
-def measure(frame: pl.DataFrame, step: Filter) -> tuple[pl.DataFrame, pl.Series]:
-    """The measures of every row, null where measuring raised, and what it said there (else null).
+def look(frame: pl.DataFrame, step: RowStep) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
+    """The rows as the step leaves them, their measures (null where it raised), and what it said there (else null).
 
     A batch that raises is halved until the rows at fault stand alone: one bad row costs one row. Raises
-    BuildError for a step that does not measure what it declares, and what a step says to people.
+    BuildError for a step that does not do what it declares, and what a step says to people.
     """
     expected = pl.Schema(step.measures())
     try:
-        found = step.measure(frame)
+        left, found = _looked(frame, step)
     except (Exception, pl.exceptions.PanicException) as error:
         if isinstance(error, MemoryError | HalaError) or not frame.height:
             raise
         if frame.height == 1:
             said = f"{type(error).__name__}: {error}"[:2000]
-            return pl.DataFrame({n: [None] for n in expected}, schema=expected), pl.Series([said], dtype=pl.String)
+            nothing = pl.DataFrame({n: [None] for n in expected}, schema=expected)
+            return frame, nothing, pl.Series([said], dtype=pl.String)
         middle = frame.height // 2
-        halves = [measure(frame.slice(0, middle), step), measure(frame.slice(middle), step)]
-        return pl.concat([h[0] for h in halves]), pl.concat([h[1] for h in halves])
-    if found.schema != expected or found.height != frame.height:
-        raise BuildError(
-            f"filter {step.label!r} measured {_told(found.schema)} for {found.height} rows; "
-            f"expected {_told(expected)} for {frame.height}: this is a defect of the filter, and nothing was published"
-        )
-    return found, pl.Series([None], dtype=pl.String).new_from_index(0, found.height)
+        halves = [look(frame.slice(0, middle), step), look(frame.slice(middle), step)]
+        first, second = halves
+        return pl.concat([first[0], second[0]]), pl.concat([first[1], second[1]]), first[2].append(second[2])
+    for what, schema, height, wanted in (
+        ("measured", found.schema, found.height, expected),
+        ("left", left.schema, left.height, frame.schema),
+    ):
+        if schema != wanted or height != frame.height:
+            raise BuildError(
+                f"step {step.label!r} {what} {_told(schema)} for {height} rows; expected {_told(wanted)} "
+                f"for {frame.height}: this is a defect of the step, and nothing was published"
+            )
+    return left, found, _none(frame.height)
+
+
+def _looked(frame: pl.DataFrame, step: RowStep) -> tuple[pl.DataFrame, pl.DataFrame]:
+    if isinstance(step, Normaliser):
+        return step.normalise(frame)
+    assert isinstance(step, Filter)
+    return frame, step.measure(frame)
+
+
+def _none(height: int) -> pl.Series:
+    return pl.Series([None], dtype=pl.String).new_from_index(0, height)
 
 
 def _told(schema: pl.Schema) -> str:

@@ -80,4 +80,9 @@ def _place(located: reader.Located) -> list[pl.Expr]:
     """What sorts records as they stand in their source, whatever their fate."""
     order = {f.name: number for number, f in enumerate(located.files)}
     file = pl.col("origin").struct.field("file")
-    return [file.replace_strict(order, default=None, return_dtype=pl.Int64), pl.col("origin").struct.field("position")]
+    place = pl.col("origin").struct
+    return [
+        file.replace_strict(order, default=None, return_dtype=pl.Int64),
+        place.field("position"),
+        place.field("part"),
+    ]
