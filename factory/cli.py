@@ -259,6 +259,32 @@ def why(row: str | None, artifact: str | None, example: bool, store_place: str |
 
 
 @main.command()
+@click.argument("artifact", metavar="NAME@VERSION")
+@click.option("--set", "settings", multiple=True, required=True, metavar="STEP.FIELD=VALUE", help="Another threshold.")
+@click.option("--rows", "shown", type=click.IntRange(0), default=10, show_default=True, help="Rows to list.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write every row that flips to this Parquet file.")
+@store_option
+@json_option
+def whatif(
+    artifact: str, settings: tuple[str, ...], shown: int, out: Path | None, store_place: str | None, as_json: bool
+) -> None:
+    """Judge NAME@VERSION by other thresholds, from what was measured: which rows flip, without a build.
+
+    Example: hala-factory whatif arabic-instruct-v1@dev --set length.min_chars=40 --set language.min_score=0.5
+    """
+    from hala_factory import whatif as judging
+    from hala_factory.store import written
+
+    store = _store(store_place)
+    answer = judging.whatif(store, _manifest(store, artifact), list(settings))
+    if out is not None:
+        with written(out):
+            answer.flips.write_parquet(out)
+    told = judging.told(artifact, list(settings), answer, shown)
+    click.echo(json.dumps(told, ensure_ascii=False) if as_json else judging.tell(told, _columns))
+
+
+@main.command()
 @click.option("--check", "check_file", type=click.Path(path_type=Path), help="Fail if this file is not the schema.")
 def schema(check_file: Path | None) -> None:
     """Print the JSON Schema of recipes, for editors."""

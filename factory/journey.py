@@ -64,7 +64,7 @@ def _told(line: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
 def _rule(label: str, manifest: dict[str, Any]) -> dict[str, Any]:
     for step in manifest["steps"]:
         if step["label"] == label:
-            return {k: v for k, v in step.items() if k.startswith(("min_", "max_")) or k == "keep"}
+            return {k: v for k, v in step.items() if v is not None and (k.startswith(("min_", "max_")) or k == "keep")}
     return {}
 
 

@@ -329,13 +329,13 @@ def _check_steps(recipe: Recipe, spots: _Spots, sources: dict[str, Source], faul
             if source not in sources:
                 message = f"the recipe has no source {source!r}{did_you_mean(source, sources)}"
                 faults.append(spots.step(i, "prefer", message))
-        faults += [spots.step(i, field, message) for field, message in _crossed(step)]
+        faults += [spots.step(i, field, message) for field, message in crossed(step)]
         if first:
             faults += [spots.step(i, field, message) for field, message in step.faults(columns)]
             columns = {**columns, **step.writes(columns)}
 
 
-def _crossed(step: Step) -> list[tuple[str, str]]:
+def crossed(step: Step) -> list[tuple[str, str]]:
     """Bounds that no row can be within: a `max_` below its `min_`."""
     found = []
     for field in type(step).model_fields:

@@ -43,6 +43,10 @@ class Step(BaseModel, ABC):
     """Raised when the step's code starts to answer differently: stored outputs of older code are not reused."""
     example: ClassVar[dict[str, str]] = {}
     """For the docs: `kept` and `dropped`, one text each."""
+    measured_by: ClassVar[tuple[str, ...]] = ()
+    """Fields called `min_…` or `max_…` that are no mere thresholds: what is measured (or indexed) depends on them."""
+    judged_by: ClassVar[tuple[str, ...]] = ()
+    """Other fields on which only the verdict depends, e.g. the list of languages to keep."""
 
     step: str
     """The kind of step."""
@@ -80,22 +84,19 @@ class Step(BaseModel, ABC):
         """This step knowing the files of its benchmarks (Parquet, columns of `benchmarks.COLUMNS`)."""
         return self
 
+    @classmethod
+    def thresholds(cls) -> list[str]:
+        """The fields on which only the verdict depends: with others, what was measured is judged again (`whatif`)."""
+        bounds = [f for f in cls.model_fields if f.startswith(("min_", "max_")) and f not in cls.measured_by]
+        return [*bounds, *cls.judged_by]
+
     def identity(self) -> dict[str, Any]:
         """What decides the step's output, for its fingerprint."""
         return {"config": self.model_dump(mode="json"), "revision": self.revision}
 
 
 class RowStep(Step):
-    """A step that needs one row at a time: it measures, and drops the rows that a rule over its measures names.
-
-    A field called `min_…` or `max_…` is a threshold: it stands in rules only, unless `measured_by` lists it.
-    Changing thresholds needs no new measure, which is what `whatif` lives on.
-    """
-
-    measured_by: ClassVar[tuple[str, ...]] = ()
-    """Fields called `min_…` or `max_…` that `measure` looks at."""
-    judged_by: ClassVar[tuple[str, ...]] = ()
-    """Other fields that stand in rules only, e.g. the list of languages to keep."""
+    """A step that needs one row at a time: it measures, and drops the rows that a rule over its measures names."""
 
     @abstractmethod
     def measures(self) -> Columns:
@@ -111,12 +112,6 @@ class RowStep(Step):
     def writes(self, columns: Columns) -> Columns:
         """The measures, under the step's name."""
         return {f"{self.label}.{m}": t for m, t in self.measures().items()}
-
-    @classmethod
-    def thresholds(cls) -> list[str]:
-        """The fields that stand in rules only."""
-        bounds = [f for f in cls.model_fields if f.startswith(("min_", "max_")) and f not in cls.measured_by]
-        return [*bounds, *cls.judged_by]
 
 
 class Filter(RowStep):
@@ -183,6 +178,15 @@ class Ask(Step):
 
     model: str
     """Name of the model in the catalog."""
+
+    @abstractmethod
+    def texts(self, frame: pl.DataFrame) -> list[str]:
+        """The distinct texts that are to be answered for, in order of first appearance."""
+
+    @classmethod
+    def thresholds(cls) -> list[str]:
+        """None: another bound is another question to the model."""
+        return []
 
 
 _STEPS: dict[str, type[Step]] = {}

@@ -66,6 +66,19 @@ class Document:
         return Fault(self.file, *self.place(path, key=key), message)
 
 
+def value(written: str) -> Any:
+    """One value as written on a line, e.g. `0.5`, `null`, `[ar, arz]`. Raises InputError where it is not YAML."""
+    try:
+        return _values(YAML(typ="rt").load(StringIO(written)))
+    except (MarkedYAMLError, ReaderError):
+        raise InputError(f"{written!r} is not a value as YAML has it") from None
+
+
+def plain(data: dict[str, Any]) -> Document:
+    """A document of values that stand in no file."""
+    return Document("", data, CommentedMap())
+
+
 def read(path: Path) -> Document:
     """Parse one YAML file. Raises InputError when it is missing, is not YAML, or is not a mapping."""
     file = display(path)

@@ -63,7 +63,7 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
             **ledger.told(),
             "licences": _licences(parts),
             "stages": stages,
-            "steps": [{**s.model_dump(mode="json", exclude_none=True), "label": s.label} for s in recipe.steps],
+            "steps": [{**s.model_dump(mode="json", by_alias=True), "label": s.label} for s in recipe.steps],
             "exports": list(recipe.exports),
             "generation": generation,
             "lock": lock,

@@ -36,15 +36,21 @@ def index_file(step: Barrier, file: Path, out: Path, shard: int, *, earlier: boo
     with store.atomic(out) as temporary:
         frames = []
         for number, frame in enumerate(batches(file)):
-            head = frame.select(
-                pl.lit(shard, dtype=pl.UInt32).alias("shard"),
-                (pl.int_range(pl.len(), dtype=pl.UInt32) + number * BATCH).alias("row"),
-                "id",
-                "source",
-                earlier=pl.lit(earlier),
-            )
+            head = index_head(frame, shard, number * BATCH, earlier=earlier)
             frames.append(head.hstack(step.index(frame)))
         pl.concat(frames).write_parquet(temporary, mkdir=True)
+
+
+def index_head(frame: pl.DataFrame, shard: int, first: int, *, earlier: bool) -> pl.DataFrame:
+    """What every index says of its rows: `shard`, `row`, `id`, `source`, `place` (their origin) and `earlier`."""
+    return frame.select(
+        pl.lit(shard, dtype=pl.UInt32).alias("shard"),
+        (pl.int_range(pl.len(), dtype=pl.UInt32) + first).alias("row"),
+        "id",
+        "source",
+        place="origin",
+        earlier=pl.lit(earlier),
+    )
 
 
 def decide(job: Job, sources: list[str]) -> None:

@@ -119,10 +119,7 @@ def judge(frame: pl.DataFrame, steps: Sequence[Step]) -> tuple[pl.DataFrame, pl.
         if not isinstance(step, RowStep):
             raise BuildError(f"step {step.label!r} does not look at one row at a time")
         frame, found, errors = look(frame, step)
-        verdict = pl.lit(None, dtype=pl.String)
-        for word, rule in reversed(step.rules()):
-            verdict = pl.when(rule.is_null()).then(pl.lit("")).when(rule).then(pl.lit(word)).otherwise(verdict)
-        verdicts = found.with_columns(verdict.alias("\x1everdict"))["\x1everdict"]
+        verdicts = found.with_columns(verdict(step).alias("\x1everdict"))["\x1everdict"]
         evidence = pl.col(f"{step.label}.detail") if "detail" in found.columns else None
         frame = frame.hstack(found.rename({m: f"{step.label}.{m}" for m in found.columns}))
         pieces = (
@@ -144,6 +141,14 @@ def judge(frame: pl.DataFrame, steps: Sequence[Step]) -> tuple[pl.DataFrame, pl.
 
 
 _NUMBER = "\x1enumber"
+
+
+def verdict(step: RowStep) -> pl.Expr:
+    """The reason for which a row with these measures is dropped; null: none; '': a rule could not answer."""
+    said = pl.lit(None, dtype=pl.String)
+    for word, rule in reversed(step.rules()):
+        said = pl.when(rule.is_null()).then(pl.lit("")).when(rule).then(pl.lit(word)).otherwise(said)
+    return said
 
 
 def look(frame: pl.DataFrame, step: RowStep) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
