@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hala_factory.errors import HalaError, InputError, did_you_mean
+from hala_factory.tables import table
 
 if TYPE_CHECKING:
     from hala_factory.catalog import Loaded
@@ -128,7 +129,7 @@ def plan_command(
         return
     lines = [[s.name, s.status, s.reason, "" if s.rows_out is None else f"{s.rows_out:,}"] for s in made.stages]
     click.echo(f"{made.artifact}{f' (profile {profile})' if profile else ''}")
-    click.echo(_columns(["stage", "status", "why", "rows"], lines))
+    click.echo(table(["stage", "status", "why", "rows"], lines))
 
 
 @main.command("build")
@@ -195,7 +196,7 @@ def versions(name: str | None, store_place: str | None, as_json: bool) -> None:
         ]
         for m in found
     ]
-    click.echo(_columns(["version", "rows", "profile", "built (UTC)", "digest"], lines))
+    click.echo(table(["version", "rows", "profile", "built (UTC)", "digest"], lines))
 
 
 @main.command()
@@ -216,12 +217,12 @@ def show(artifact: str, store_place: str | None, as_json: bool) -> None:
         [s["name"], f"{s['rows']['in']:,}", f"{s['rows']['kept']:,}", f"{s['seconds']:.1f}"]
         for s in manifest["stages"]
     ]
-    click.echo(_columns(["stage", "rows in", "kept", "seconds"], lines) + "\n")
+    click.echo(table(["stage", "rows in", "kept", "seconds"], lines) + "\n")
     lines = [
         [n, f"{s['in']:,}", f"{s['kept']:,}", f"{sum(s['dropped'].values()):,}", f"{sum(s['failed'].values()):,}"]
         for n, s in manifest["sources"].items()
     ]
-    click.echo(_columns(["source", "rows in", "kept", "dropped", "failed"], lines) + "\n")
+    click.echo(table(["source", "rows in", "kept", "dropped", "failed"], lines) + "\n")
     click.echo(_told_rows(manifest["rows"]))
     for name, model in manifest["lock"]["models"].items():
         by = f" by {model['by']}" if model.get("by") else ""
@@ -281,7 +282,7 @@ def whatif(
         with written(out):
             answer.flips.write_parquet(out)
     told = judging.told(artifact, list(settings), answer, shown)
-    click.echo(json.dumps(told, ensure_ascii=False) if as_json else judging.tell(told, _columns))
+    click.echo(json.dumps(told, ensure_ascii=False) if as_json else judging.tell(told))
 
 
 @main.command()
@@ -315,7 +316,7 @@ def steps(name: str | None, as_json: bool) -> None:
         click.echo(recipe.explain(known[name]))
     else:
         lines = [[n, (c.__doc__ or "").strip().split("\n")[0]] for n, c in known.items()]
-        click.echo(_columns(["step", "does"], lines))
+        click.echo(table(["step", "does"], lines))
 
 
 @main.command()
@@ -328,7 +329,7 @@ def doctor(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
         return
-    click.echo(_columns(["what", "state", "to do"], [[f["what"], f["state"], f["todo"]] for f in facts]))
+    click.echo(table(["what", "state", "to do"], [[f["what"], f["state"], f["todo"]] for f in facts]))
 
 
 @main.group()
@@ -411,13 +412,6 @@ def _told_rows(rows: dict[str, Any]) -> str:
         f"    {n:>9,}  {status:<8} {reason}" for n, status, reason in sorted(counts, key=lambda c: (-c[0], c[2]))
     ]
     return "\n".join(lines)
-
-
-def _columns(head: list[str], lines: list[list[str]]) -> str:
-    widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in [head, *lines]
-    )
 
 
 if __name__ == "__main__":

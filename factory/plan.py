@@ -15,7 +15,7 @@ from typing import Any, Literal
 import polars as pl
 
 from hala_factory import reader, sources
-from hala_factory.errors import InputError, did_you_mean
+from hala_factory.errors import BuildError, InputError, did_you_mean
 from hala_factory.fingerprint import fingerprint
 from hala_factory.generate.engines import Engine, make_engine
 from hala_factory.hub import commit_of
@@ -90,6 +90,17 @@ class Plan:
     def folder(self, stage: Stage) -> StageFolder:
         """Where a stage's outputs stand."""
         return self.store.stage(stage.name, stage.fingerprint)
+
+    def record(self, stage: Stage) -> dict[str, Any]:
+        """The record of a stored stage. Raises BuildError where somebody took files of it away."""
+        record = self.folder(stage).record()
+        if record is None:
+            raise BuildError(f"{self.folder(stage).path}: files of this stage are gone; run the same command again")
+        return record
+
+    def parts(self, stage: Stage) -> list[Path]:
+        """The parts of a stored stage, in order."""
+        return [self.folder(stage).part(s) for s in range(self.record(stage)["shards"])]
 
 
 def plan(ready: Ready, store: Store) -> Plan:

@@ -19,6 +19,7 @@ import hala_factory.filters
 import hala_factory.quality
 from hala_factory import rows, yamlfile
 from hala_factory.catalog import Key, Loaded, Model, Scalar, Source
+from hala_factory.contracts import Contract
 from hala_factory.errors import Fault, InputError, did_you_mean
 from hala_factory.step import Columns, Step, registered
 from hala_factory.validation import validate
@@ -74,6 +75,8 @@ class Recipe(_Part):
     """Where rows come from, in order."""
     steps: tuple[Step, ...] = ()
     """What happens to them, in order."""
+    contracts: tuple[Contract, ...] = ()
+    """Bounds on drop rates; a build that breaks one is not published."""
     exports: tuple[Export, ...] = ("messages",)
     """Forms to publish: `messages` is ours, `conversations` is ShareGPT's (from, value) as Hala publishes it."""
     profiles: dict[Key, Profile] = {}
@@ -157,6 +160,7 @@ def load(path: Path, catalog: Loaded, profile: str | None = None, limit: int | N
     sources = _sources(applied, catalog, spots, faults)
     _check_models(applied, catalog, spots, faults)
     _check_steps(applied, spots, sources, faults)
+    _check_contracts(applied, document, faults)
     if faults:
         raise InputError(_unique(faults))
     samples = chosen.sources == "samples"
@@ -333,6 +337,17 @@ def _check_steps(recipe: Recipe, spots: _Spots, sources: dict[str, Source], faul
         if first:
             faults += [spots.step(i, field, message) for field, message in step.faults(columns)]
             columns = {**columns, **step.writes(columns)}
+
+
+def _check_contracts(recipe: Recipe, document: yamlfile.Document, faults: list[Fault]) -> None:
+    labels = [s.label for s in recipe.steps]
+    for i, contract in enumerate(recipe.contracts):
+        if contract.step is not None and contract.step not in labels:
+            message = f"the recipe has no step called {contract.step!r}{did_you_mean(contract.step, labels)}"
+            faults.append(document.fault(("contracts", i, "step"), message))
+        if contract.per == "language" and not any(s.step == "language" for s in recipe.steps):
+            message = "no step measures languages: add a step 'language'"
+            faults.append(document.fault(("contracts", i, "per"), message))
 
 
 def crossed(step: Step) -> list[tuple[str, str]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from hala_factory.run.barring import index_head
 from hala_factory.run.passing import judge, verdict
 from hala_factory.step import Ask, Barrier, Columns, RowStep, Step
 from hala_factory.store import Store
+from hala_factory.tables import table
 from hala_factory.validation import validate
 
 KEPT, WAITING = "kept", "to generate"
@@ -435,7 +435,7 @@ def told(artifact: str, settings: list[str], answer: Answer, shown: int) -> dict
     }
 
 
-def tell(told: dict[str, Any], table: Callable[[list[str], list[list[str]]], str]) -> str:
+def tell(told: dict[str, Any]) -> str:
     """An answer as text."""
     kept = told["kept"]
     lines = [

@@ -19,13 +19,13 @@ import polars as pl
 from hala_factory import card, store, yamlfile
 from hala_factory.errors import BuildError
 from hala_factory.fingerprint import file_digest
-from hala_factory.plan import FORMAT, Plan, Stage
+from hala_factory.plan import FORMAT, Plan
 from hala_factory.recipe import columns_after
 from hala_factory.rows import LEDGER
 from hala_factory.run.files import Writer, batches
 from hala_factory.run.ledger import Ledger, Tally
+from hala_factory.run.rates import hold, rates
 from hala_factory.step import Ask, Columns
-from hala_factory.store import StageFolder
 
 FILE_ROWS = 100_000
 """Rows of a published file; a Parquet file of this size opens quickly in the Hub's viewer."""
@@ -36,12 +36,15 @@ SOFTWARE = ("hala-factory", "polars", "pyarrow", "datatrove", "fasttext-predict"
 def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
     """Write the corpus of a plan whose stages are all stored, and return its manifest.
 
-    The folder appears whole or not at all. Raises BuildError when the ledger of the whole build does not balance.
+    The folder appears whole or not at all. Raises BuildError when the ledger of the whole build does not balance, or a contract
+    of the recipe is broken.
     """
     recipe = plan.ready.recipe
-    parts = [p for name in plan.corpus.inputs for p in parts_of(plan, plan.stage(name))]
+    parts = [p for name in plan.corpus.inputs for p in plan.parts(plan.stage(name))]
     ledger, stages = _ledger(plan)
     columns = columns_after(plan.ready)
+    found = rates(plan, ledger)
+    held = hold(plan, found)
     with store.atomic_folder(plan.store.corpus(recipe.name, recipe.version)) as folder:
         digest = write_data(folder, parts, columns, recipe.exports, ledger.total.kept)
         _write_dropped(folder, plan, columns)
@@ -61,6 +64,8 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
             "fingerprint": plan.corpus.fingerprint,
             "digest": f"sha256:{digest}",
             **ledger.told(),
+            "rates": found,
+            "contracts": held,
             "licences": _licences(parts),
             "stages": stages,
             "steps": [{**s.model_dump(mode="json", by_alias=True), "label": s.label} for s in recipe.steps],
@@ -76,20 +81,6 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
         }
         store.write_json(folder / "manifest.json", manifest)
     return manifest
-
-
-def parts_of(plan: Plan, stage: Stage) -> list[Path]:
-    """The parts of a stored stage, in order."""
-    folder = plan.folder(stage)
-    return [folder.part(s) for s in range(whole_record(folder)["shards"])]
-
-
-def whole_record(folder: StageFolder) -> dict[str, Any]:
-    """The record of a stored stage. Raises BuildError where somebody took files of it away."""
-    record = folder.record()
-    if record is None:
-        raise BuildError(f"{folder.path}: files of this stage are gone; run the same command again")
-    return record
 
 
 def write_data(folder: Path, parts: list[Path], columns: Columns, exports: tuple[str, ...], kept: int) -> str:
@@ -150,7 +141,7 @@ def _write_dropped(folder: Path, plan: Plan, columns: Columns) -> None:
     with Writer(folder / "dropped" / "dropped-00000.parquet", widest) as out:
         for stage in stages:
             stored = plan.folder(stage)
-            for shard in range(len(parts_of(plan, stage))):
+            for shard in range(len(plan.parts(stage))):
                 for frame in batches(stored.dropped(shard)):
                     out.write(frame.with_columns(stage=pl.lit(stage.name)))
 
@@ -160,7 +151,7 @@ def _ledger(plan: Plan) -> tuple[Ledger, list[dict[str, Any]]]:
     whole, stages = Ledger(), []
     kept_before = Ledger()
     for stage in plan.stages[:-1]:
-        record = whole_record(plan.folder(stage))
+        record = plan.record(stage)
         here = Ledger.read([record])
         here.balance(stage.name)
         for source, tally in here.items():

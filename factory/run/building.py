@@ -19,11 +19,12 @@ from hala_factory.generate.asking import Asker
 from hala_factory.generate.store import GenerationStore
 from hala_factory.plan import Plan, Stage, refuse_changed
 from hala_factory.run.asking import ask_shards
-from hala_factory.run.assembling import assemble, whole_record
+from hala_factory.run.assembling import assemble
 from hala_factory.run.barring import decide, index_shard, split_shard, to_index
 from hala_factory.run.files import row_count
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.passing import Job, filter_shard
+from hala_factory.run.rates import hold
 from hala_factory.run.shards import Crew
 from hala_factory.run.sourcing import SourceJob, read_source
 from hala_factory.step import Ask, Columns
@@ -57,6 +58,8 @@ def build(plan: Plan, watcher: Watcher, *, workers: int = 1, shard_rows: int = S
     told: list[dict[str, Any]] = []
     asked: dict[str, int] = {"requests": 0, "from_store": 0, "prompt_tokens": 0, "output_tokens": 0}
     manifest = plan.manifest if plan.corpus.status == "stored" else None
+    if manifest is not None:
+        hold(plan, manifest["rates"])  # a contract may be newer than the version
     if manifest is None:
         sources = [s for s in plan.stages if s.kind == "source"]
         with Crew(workers) as crew:
@@ -136,7 +139,7 @@ def _stages(
         for stage in stages:
             if stage in fresh:
                 _complete(plan, stage, time.monotonic() - started)
-            record = whole_record(plan.folder(stage))
+            record = plan.record(stage)
             status, seconds = ("run", float(record["seconds"])) if stage in fresh else ("stored", 0.0)
             told.append(_told(stage, status, record["rows"]["in"], record["rows"]["kept"], seconds))
             watcher.ends(stage, told[-1])
@@ -163,7 +166,7 @@ def _inputs(plan: Plan, stage: Stage) -> list[tuple[Path, str]]:
     found = []
     for name in stage.inputs:
         folder = plan.folder(plan.stage(name))
-        record = whole_record(folder)
+        record = plan.record(plan.stage(name))
         parts = map(folder.part, range(record["shards"]))
         found += [(part, str(record["files"][part.name]["sha256"])) for part in parts]
     return found

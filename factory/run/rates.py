@@ -1,0 +1,121 @@
+"""What became of the rows of a build, counted by source, by language and by length: what contracts are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from hala_factory import contracts, rows
+from hala_factory.errors import BuildError
+from hala_factory.plan import Plan
+from hala_factory.run.ledger import Ledger
+from hala_factory.step import Ask
+from hala_factory.tables import table
+
+LENGTHS = (100, 500, 2_000, 8_000)
+"""Characters at which the next class of length begins."""
+UNKNOWN = "not measured"
+
+
+def rates(plan: Plan, ledger: Ledger) -> dict[str, dict[str, Any]]:
+    """Per `corpus`, `source`, `language` and `length`: rows in, kept, dropped and failed by reason."""
+    found: dict[str, dict[str, Any]] = {
+        "corpus": {"all": ledger.total.told()},
+        "source": {source: tally.told() for source, tally in sorted(ledger.items())},
+        "language": {},
+        "length": {},
+    }
+    for counted in _counted(plan):
+        for language, length, status, why, n in counted.iter_rows():
+            for per, group in (("language", language), ("length", length)):
+                counts = found[per].setdefault(group, {"in": 0, "kept": 0, "dropped": {}, "failed": {}})
+                counts["in"] += n
+                if status == "kept":
+                    counts["kept"] += n
+                else:
+                    counts[status][why] = counts[status].get(why, 0) + n
+    order = [_length(i) for i in range(len(LENGTHS) + 1)] + [UNKNOWN]
+    found["length"] = dict(sorted(found["length"].items(), key=lambda item: order.index(item[0])))
+    found["language"] = dict(sorted(found["language"].items(), key=lambda item: (-item[1]["in"], item[0])))
+    return found
+
+
+def _counted(plan: Plan) -> Iterator[pl.DataFrame]:
+    """Rows by language, length, status and reason, of the kept rows and of those that each stage lost."""
+    last = [p for name in plan.corpus.inputs for p in plan.parts(plan.stage(name))]
+    groups = [(last, True)]
+    for stage in plan.stages[:-1]:
+        folder = plan.folder(stage)
+        groups.append(([folder.dropped(s) for s in range(plan.record(stage)["shards"])], False))
+    steps = plan.ready.recipe.steps
+    language = next((f"{s.label}.label" for s in steps if s.step == "language"), None)
+    originals = [s.kept for s in steps if isinstance(s, Ask) and hasattr(s, "kept")]
+    for files, kept in groups:
+        scan = pl.scan_parquet(files)
+        columns = dict(scan.collect_schema())
+        label = pl.col(language).fill_null(UNKNOWN) if language in columns else pl.lit(UNKNOWN)
+        texts = [_chars(c, columns[c]) for c in (*originals, "messages", "translation") if c in columns]
+        why = pl.lit(None, pl.String) if kept else pl.concat_str("step", pl.lit("."), "reason")
+        one = scan.select(
+            language=label,
+            length=_class(pl.coalesce(texts)),
+            status=pl.lit("kept") if kept else pl.col("status"),
+            why=why,
+        )
+        yield one.group_by("language", "length", "status", "why").len().collect()
+
+
+def _chars(column: str, dtype: pl.DataType) -> pl.Expr:
+    """Characters of all texts of a column, null where it is."""
+    if dtype == rows.MESSAGES:
+        return pl.col(column).list.eval(pl.element().struct.field("content").str.len_chars()).list.sum()
+    assert isinstance(dtype, pl.Struct)
+    first = dtype.fields[0].name
+    return pl.col(column).struct.field(first).str.len_chars()
+
+
+def _class(chars: pl.Expr) -> pl.Expr:
+    said = pl.lit(_length(len(LENGTHS)))
+    for i in reversed(range(len(LENGTHS))):
+        said = pl.when(chars < LENGTHS[i]).then(pl.lit(_length(i))).otherwise(said)
+    return pl.when(chars.is_null()).then(pl.lit(UNKNOWN)).otherwise(said)
+
+
+def _length(number: int) -> str:
+    low = ("0", *(str(n) for n in LENGTHS))[number]
+    return f"{low}-{LENGTHS[number] - 1} characters" if number < len(LENGTHS) else f"{low} characters or more"
+
+
+def hold(plan: Plan, found: contracts.Rates) -> list[dict[str, Any]]:
+    """Hold the recipe's contracts against the rates of its build; what the manifest says of them.
+
+    Raises BuildError with the table that shows why, when one is broken.
+    """
+    asked = plan.ready.recipe.contracts
+    last = _last(plan)
+    broken = contracts.breaches(asked, found, last["rates"] if last else None)
+    against = f"{last['name']}@{last['version']}" if last else None
+    if broken:
+        which = [c for c in asked if any(b.contract is c for b in broken)]
+        head, lines = contracts.table(broken)
+        told = "\n".join(f"  {contract.words()}" for contract in which)
+        compared = f" (the last version is {against})" if against else ""
+        raise BuildError(
+            f"{plan.artifact}: {len(which)} of {len(asked)} contracts of the recipe "
+            f"{'is' if len(which) == 1 else 'are'} broken{compared}; nothing was published\n{told}\n\n"
+            f"{table(head, lines)}"
+        )
+    return [{"contract": c.model_dump(mode="json", exclude_none=True), "against": against} for c in asked]
+
+
+def _last(plan: Plan) -> dict[str, Any] | None:
+    """The manifest of the version that was built last with the same profile, from anything else than this plan."""
+    versions = plan.store.versions(plan.ready.recipe.name)
+    others = [
+        m
+        for m in versions
+        if m["profile"] == plan.ready.profile and m["fingerprint"] != plan.corpus.fingerprint and "rates" in m
+    ]
+    return others[-1] if others else None
