@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from filters import DATA, real_rows
+from real import DATA, real_rows
 from ruamel.yaml import YAML
 
 STEPS: list[dict[str, Any]] = [

@@ -27,6 +27,7 @@ SHAPES: dict[str, dict[str, str]] = {
 """Short names of well-known column layouts, and what they stand for."""
 
 TURN_COLUMNS = frozenset({"system", "prompt", "input", "response"})
+QUESTION_COLUMNS = frozenset({"question", "choices", "context", "id"})
 
 
 class Entry(BaseModel):
@@ -196,14 +197,32 @@ class Benchmark(Entry):
     """Configuration on the Hub; all of them if not given."""
     split: str = "test"
     """Split on the Hub that is evaluated."""
+    files: list[str] | None = None
+    """Globs within the Hub repository; if not given, the Hub's own listing of the split."""
+    format: Literal["parquet", "jsonl", "json", "csv", "tsv"] | None = None
+    """Form of the files; guessed from their names if not given."""
     language: str = "ar"
     """Language code of the questions."""
-    columns: dict[str, str] = {}
-    """Which columns hold the `question` and the `choices`."""
+    each: str | None = None
+    """Where a record holds several questions: the path to their list, e.g. `paragraphs.qas` as SQuAD has it. What
+    stands around a question counts as its own columns."""
+    columns: dict[str, str | list[str]] = {}
+    """Which columns hold the `question`, its `choices`, the passage it is about (`context`) and its `id`: one column
+    each, by number in a file without a header; `choices` is a list, or several columns; a `question` of several
+    columns is joined."""
+    sample: Sample | None = None
+    """A few questions of our own in these columns; used by profiles that say `sources: samples`."""
 
     @model_validator(mode="after")
     def _coherent(self) -> Benchmark:
         _placed(self.hub, self.path)
+        if unknown := sorted(set(self.columns) - QUESTION_COLUMNS):
+            hint = did_you_mean(unknown[0], QUESTION_COLUMNS)
+            raise FieldError("columns", f"columns of a benchmark: unknown {unknown[0]!r}{hint}")
+        if self.columns and "question" not in self.columns:
+            raise FieldError(
+                "columns", f"columns of a benchmark name its 'question': found {_listed(set(self.columns))}"
+            )
         return self
 
 

@@ -8,13 +8,14 @@ The model:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
-from hala_factory import reader, sources
+from hala_factory import benchmarks, reader, sources
 from hala_factory.errors import BuildError, InputError, did_you_mean
 from hala_factory.fingerprint import fingerprint
 from hala_factory.generate.engines import Engine, make_engine
@@ -45,6 +46,8 @@ class Stage:
     engine: Engine | None = None
     earlier: Path | None = None
     """The folder of an earlier corpus that a barrier compares with."""
+    tests: Mapping[str, benchmarks.Located] = field(default_factory=dict)
+    """Benchmarks that its steps compare with."""
     status: Status = "to run"
     reason: str = ""
     rows_out: int | None = None
@@ -185,6 +188,9 @@ def _stage(
         "layout": FORMAT,
     }
     engine, earlier = None, None
+    tests = _tests(steps, ready, store, manifest)
+    if tests:
+        decided["tests"] = {name: located.identity for name, located in tests.items()}
     kind: Kind = "filter"
     if isinstance(first, Barrier):
         kind = "barrier"
@@ -196,7 +202,31 @@ def _stage(
         engine = engine_for(first, ready, store, manifest)
         decided["model"] = engine.identity
         decided["called"] = ready.model(first.model)[0]
-    return Stage(name, kind, fingerprint(decided), inputs, steps, engine=engine, earlier=earlier)
+    return Stage(name, kind, fingerprint(decided), inputs, steps, engine=engine, earlier=earlier, tests=tests)
+
+
+def _tests(
+    steps: tuple[Step, ...], ready: Ready, store: Store, manifest: dict[str, Any] | None
+) -> dict[str, benchmarks.Located]:
+    """The benchmarks that steps compare with. Raises InputError at the step for those that cannot be found."""
+    found: dict[str, benchmarks.Located] = {}
+    locked = {n: e.get("revision") for n, e in _locks(ready, manifest, "benchmarks").items()}
+    for step in steps:
+        if not step.tests():
+            continue
+        try:
+            found |= benchmarks.find(
+                step.tests(),
+                ready.catalog,
+                store.digest_of,
+                samples=ready.samples,
+                languages=step.test_languages(),
+                revisions=locked,
+            )
+        except InputError as error:
+            place = ("steps", ready.places[step.label], "benchmarks")
+            raise InputError([ready.document.fault(place, f.message) for f in error.faults]) from None
+    return found
 
 
 def _earlier(step: Barrier, ready: Ready, store: Store) -> tuple[Path, str]:
@@ -233,10 +263,14 @@ def engine_for(step: Ask, ready: Ready, store: Store, manifest: dict[str, Any] |
 
 
 def _locked(ready: Ready, manifest: dict[str, Any] | None, kind: str, name: str) -> dict[str, Any]:
+    return dict(_locks(ready, manifest, kind).get(name, {}))
+
+
+def _locks(ready: Ready, manifest: dict[str, Any] | None, kind: str) -> dict[str, Any]:
     """What a version that stands was made from; `dev` is made from the newest there is."""
     if manifest is None or ready.recipe.version == "dev":
         return {}
-    return dict(manifest["lock"][kind].get(name, {}))
+    return dict(manifest["lock"].get(kind, {}))
 
 
 def _looked_up(stages: list[Stage], store: Store, manifest: dict[str, Any] | None) -> list[Stage]:

@@ -77,7 +77,14 @@ class Step(BaseModel, ABC):
         return found
 
     def tests(self) -> list[str]:
-        """Names of the benchmarks in the catalog that the step compares with; it is `bound` to them before it runs."""
+        """Names of the benchmarks in the catalog that the step compares with; it is `bound` to them before it runs.
+
+        `*` stands for all that the catalog has in the `test_languages`.
+        """
+        return []
+
+    def test_languages(self) -> list[str]:
+        """The languages of the tests that are meant by `*`."""
         return []
 
     def bound(self, tables: Mapping[str, Path]) -> Self:

@@ -51,6 +51,11 @@ class Store:
         return StageFolder(self.root / "stages" / f"{name}-{fingerprint[:12]}")
 
     @property
+    def benchmarks(self) -> Path:
+        """Where the questions of benchmarks stand as tables."""
+        return self.root / "benchmarks"
+
+    @property
     def generations(self) -> Path:
         """Where answers of models are kept."""
         return self.root / "generations"

@@ -158,3 +158,35 @@ def per_row(lines: pl.DataFrame, height: int, worst: Mapping[str, tuple[pl.Expr,
     rows = pl.DataFrame({"row": pl.int_range(height, dtype=pl.UInt32, eager=True)})
     neutral = [pl.col(name).fill_null(pl.lit(value)) for name, (_, value) in worst.items()]
     return rows.join(found, on="row", how="left", maintain_order="left").select(neutral)
+
+
+_READ = str.maketrans(_FOLDS | _DIGITS | _NUMBER_MARKS)
+
+
+def folded(text: str) -> str:
+    """One text with digits in ASCII and the letters as `matching_key` folds them; case and the rest stay."""
+    return text.translate(_READ)
+
+
+# A digraph before its letters; a vowel, h, w and y are written in one script and left out in the other.
+_SPELT_SOUNDS = {
+    **dict.fromkeys(("sch", "tch", "sh", "ch", "ce", "ci", "cy", "تش"), "S"),
+    **dict.fromkeys(("kh", "gh", "ck", "qu", "dg"), "K"),
+    **{"ph": "F", "th": "T", "dh": "T", "x": "KS"},
+}
+_SOUNDS = {
+    **{"B": "bpبپ", "F": "fvفڤ", "K": "cgjkqكقغجخگ", "L": "lل", "M": "mم", "N": "nن", "R": "rر"},
+    **{"S": "szسشصزظچژ", "T": "tdتثدذطض"},
+}
+_SOUND_OF = _SPELT_SOUNDS | {letter: sound for sound, letters in _SOUNDS.items() for letter in letters}
+
+
+def consonants(text: pl.Expr) -> pl.Expr:
+    """The consonants of every word, as nine sounds that Latin and Arabic script share, spaces between the words.
+
+    `Scotland` and اسكتلندا are SKTLNT. Of 2,000 capitalised words of news with three such sounds or more, a half
+    stand in the Arabic translation sound for sound, and one in 200 in that of any other sentence (NTREX-128).
+    """
+    words = text.str.to_lowercase().str.replace_all(r"[^\p{L}\p{M}]+", " ").str.replace_many(_SOUND_OF, leftmost=True)
+    sounds = words.str.replace_all("[^BFKLMNRST ]+", "")
+    return sounds.str.replace_many({sound * n: sound for n in (4, 3, 2) for sound in _SOUNDS}, leftmost=True)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+import numpy as np
 import polars as pl
 import xxhash
 from pydantic import Field
 
-from hala_factory import rows, text
-from hala_factory.step import Barrier, TextPath, register
+from hala_factory import duplicates
+from hala_factory.step import Barrier, Columns, TextPath, register
 
 
 @register
 class ExactDedup(Barrier):
-    """Drop rows whose text equals another row's after normalisation, within and across sources.
+    """Drop rows whose text equals another row's after normalisation, within and across sources and versions.
 
     Normalised means `text.matching_key`: case, white space, diacritics, tatweel and punctuation at the ends do
     not count. A text of which nothing is left is compared as it stands, so that short or symbol-only rows are
     never lumped together. The row that stays is from the first source in `prefer` (else in the recipe's order),
-    and the earliest of that source; the ledger's `detail` names it.
+    and the earliest of that source; the ledger's `detail` names it. A row that an earlier version holds goes.
+
+    What is compared is `on`: `messages` whole, `messages.user` (prompts), `messages.assistant` (answers),
+    `translation` (both sides), …
     """
 
     example: ClassVar[dict[str, str]] = {
@@ -27,26 +31,54 @@ class ExactDedup(Barrier):
         "dropped": "what is the capital of  Australia ?",
     }
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
+    judged_by: ClassVar[tuple[str, ...]] = ("prefer",)
 
     step: Literal["exact_dedup"] = "exact_dedup"
     on: TextPath = "messages"
     prefer: list[str] = Field(default=[], description="Sources in order of preference; the others follow as listed.")
+    against: str | None = None
+    """`name@version` of a finished corpus; rows that it holds already are dropped."""
+    against_on: TextPath | None = None
+    """Which of that corpus's texts are compared, where they are called otherwise than here (e.g. `messages_en`)."""
+    clusters: bool = False
+    """Whether to note on the rows that had copies, and on the copies, which row stayed and how many there were."""
+
+    def faults(self, columns: Columns) -> list[tuple[str, str]]:
+        return super().faults(columns) + duplicates.against_faults(columns, self.on, self.against_on)
+
+    def earlier(self) -> str | None:
+        return self.against
+
+    def measures(self) -> Columns:
+        return {"cluster": pl.String(), "size": pl.Int32()} if self.clusters else {}
 
     def index(self, frame: pl.DataFrame) -> pl.DataFrame:
-        whole = rows.text(self.on)
-        normal = text.matching_key(whole)
-        spelt = frame.select(
-            pl.when(normal != "").then(normal).otherwise(pl.concat_str(pl.lit("="), whole))
-        ).to_series()
-        digests = [xxhash.xxh3_128_digest(t.encode()) for t in spelt]
-        return pl.DataFrame({"key": pl.Series(digests, dtype=pl.Binary)})
+        path = duplicates.path_in(frame.columns, self.on, self.on, self.against_on)
+        texts = frame.select(duplicates.spelling(path)).to_series()
+        # 128 bits as two numbers: half the memory of a binary column, and groups are found three times as fast.
+        digests = np.frombuffer(b"".join(map(xxhash.xxh3_128_digest, texts)), dtype=">u8").reshape(-1, 2)
+        high, low = digests.astype(np.uint64).T
+        return pl.DataFrame({"high": high, "low": low})
 
     def decide(self, index: pl.LazyFrame, sources: list[str]) -> pl.LazyFrame:
-        order = [*self.prefer, *(s for s in sources if s not in self.prefer)]
-        rank = pl.col("source").replace_strict(order, list(range(len(order))), return_dtype=pl.Int32)
-        groups = index.with_columns(rank=rank).filter(pl.len().over("key") > 1).sort("rank", "shard", "row")
-        first = pl.concat_str(pl.lit("same text as "), pl.col("id"), pl.lit(" of "), pl.col("source")).first()
-        # The row that stays is looked up before it leaves the group.
-        told = groups.with_columns(detail=first.over("key"), turn=pl.int_range(pl.len()).over("key"))
-        return told.filter(pl.col("turn") > 0).select("shard", "row", "detail", reason=pl.lit("duplicate"))
+        key = ["high", "low"]
+        copies = index.group_by(key).agg(size=pl.len().cast(pl.Int32)).filter(pl.col("size") > 1)
+        found = index.with_columns(rank=duplicates.rank(sources, self.prefer)).join(copies, on=key)
+        groups = found.sort("rank", "shard", "row")
+        told = groups.with_columns(
+            turn=pl.int_range(pl.len()).over(key),
+            cluster=pl.col("id").first().over(key),
+            of=pl.col("source").first().over(key),
+            before=pl.col("earlier").first().over(key),
+        ).filter(~pl.col("earlier"))
+        gone = pl.when(pl.col("turn") > 0)
+        reason = pl.when("before").then(pl.lit("in_earlier_version")).otherwise(pl.lit("duplicate"))
+        verdicts = told.select(
+            "shard",
+            "row",
+            *self.measures(),
+            reason=gone.then(reason),
+            detail=gone.then(pl.format("same text as {} of {}", "cluster", "of")),
+        )
+        return verdicts if self.clusters else verdicts.filter(pl.col("reason").is_not_null())

@@ -34,6 +34,8 @@ class Structure(Filter):
         "dropped": "Call `len(x)`. → استدعِ `طول(س)`.",
     }
 
+    revision: ClassVar[int] = 2
+
     step: Literal["structure"] = "structure"
     source: TextPath = "messages_en"
     """The texts that were translated."""

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from hala_factory import structure
 from hala_factory.generate.answers import Answer
-from hala_factory.quality.phrases import INTERROGATIVES, LEAKS, OPENING, REFUSALS, SOURCE_REFUSES, normalised
+from hala_factory.phrases import BOILERPLATE, INTERROGATIVES, OPENING, REFUSALS, SOURCE_REFUSES, leaks, normalised
 from hala_factory.quality.scripts import ARABIC, LETTER, NOT_ARABIC, SCRIPTS, script_share
 
 Failure = Literal[
@@ -98,7 +98,7 @@ class Judge:
 def refusing(source: str, target: str) -> Finding | None:
     """A refusal that is not a translation of one."""
     opening = normalised(target[: 2 * OPENING])[:OPENING]
-    for pattern in REFUSALS:
+    for pattern in (*REFUSALS, *BOILERPLATE):
         if (found := re.search(pattern, opening)) and not re.search(SOURCE_REFUSES, normalised(source[: 2 * OPENING])):
             return Finding("refusal", found[0])
     return None
@@ -111,9 +111,8 @@ def leaking(source: str, target: str, instruction: str = "") -> Finding | None:
         wanted = normalised(line).strip(" :.{}")
         if len(wanted.split()) >= 3 and wanted in spelt and wanted not in origin:
             return Finding("prompt_leak", wanted)
-    for pattern, excuse in LEAKS:
-        if (found := re.search(pattern, spelt)) and not re.search(excuse, origin):
-            return Finding("prompt_leak", found[0])
+    for _, found, _ in leaks(source, target):
+        return Finding("prompt_leak", found)
     return None
 
 

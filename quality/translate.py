@@ -6,7 +6,7 @@ How a text is asked for is `ladder`'s, what is wrong with an answer is `failures
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import polars as pl
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
@@ -40,6 +40,8 @@ class Translate(Ask):
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    revision: ClassVar[int] = 2
 
     step: Literal["translate"] = "translate"
     to: LanguageCode

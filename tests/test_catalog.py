@@ -87,7 +87,17 @@ BENCHMARKS = [
     ("madinah-qa", "MBZUAI/MadinahQA", "test", "unknown"),
     ("aratrust", "asas-ai/AraTrust-categorized", "train", "unknown"),
     ("arabic-mmlu-ht", "MBZUAI/human_translated_arabic_mmlu", "test", "unknown"),
+    ("arcd", "hsseinmz/arcd", "validation", "MIT"),
+    ("xquad-ar", "google/xquad", "validation", "CC-BY-SA-4.0"),
+    ("xquad-en", "google/xquad", "validation", "CC-BY-SA-4.0"),
+    ("mmlu", "cais/mmlu", "test", "MIT"),
+    ("gsm8k", "openai/gsm8k", "test", "MIT"),
+    ("arc", "allenai/ai2_arc", "test", "CC-BY-SA-4.0"),
+    ("hellaswag", "Rowan/hellaswag", "validation", "unknown"),
+    ("truthfulqa", "truthfulqa/truthful_qa", "validation", "Apache-2.0"),
+    ("ifeval", "google/IFEval", "train", "Apache-2.0"),
 ]
+ENGLISH_BENCHMARKS = {"xquad-en", "mmlu", "gsm8k", "arc", "hellaswag", "truthfulqa", "ifeval"}
 ENTRIES = [(k, e) for part in (CATALOG.sources, CATALOG.models, CATALOG.benchmarks) for k, e in part.items()]
 
 
@@ -108,7 +118,8 @@ def test_every_model_is_as_published():
 
 def test_every_benchmark_is_as_published():
     assert [(k, b.hub, b.split, b.licence) for k, b in CATALOG.benchmarks.items()] == BENCHMARKS
-    assert {b.language for b in CATALOG.benchmarks.values()} == {"ar"}
+    assert {k for k, b in CATALOG.benchmarks.items() if b.language == "en"} == ENGLISH_BENCHMARKS
+    assert {b.language for k, b in CATALOG.benchmarks.items() if k not in ENGLISH_BENCHMARKS} == {"ar"}
 
 
 def test_the_first_rows_of_open_orca_come_from_the_gpt_4_file():

@@ -69,7 +69,7 @@ def bench(workshop: Workshop, sentences: list[str], model: dict[str, Any]) -> No
         {"tiny": {"licence": "Apache-2.0", **model}},
     )
     translate = {"step": "translate", "to": "ar", "model": "tiny", "prompt": PROMPT, "max_tokens": 96}
-    workshop.recipe(["tatoeba"], ["chat_shape", translate, "numbers", {"step": "arabic_share", "min_share": 0.5}])
+    workshop.recipe(["tatoeba"], ["chat_shape", translate, "numbers", {"step": "script_share", "min_share": 0.5}])
 
 
 def translated(workshop: Workshop) -> dict[str, str]:

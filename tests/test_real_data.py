@@ -48,7 +48,7 @@ PAIR_STEPS = [
     {"step": "length_ratio", **SIDES},
     {"step": "untranslated", **SIDES},
     {"step": "structure", **SIDES},
-    {"step": "arabic_share", "on": "translation.ar"},
+    {"step": "script_share", "on": "translation.ar"},
     {"step": "language", "name": "language_en", "on": "translation.en", "keep": ["en", "und"], "min_score": 0.3},
     {
         "step": "language",
@@ -65,7 +65,7 @@ def instruction_steps() -> list[Any]:
     """What the project's own recipe does before it translates, and a bound on Arabic in an English text."""
     steps = yamlfile.read(RECIPE).data["steps"]
     words = [step["step"] for step in steps]
-    return [*steps[: words.index("translate")], {"step": "arabic_share", "min_share": None, "max_share": 0.2}]
+    return [*steps[: words.index("translate")], {"step": "script_share", "min_share": None, "max_share": 0.2}]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ import pytest
 from hala_factory import quality, reader, structure, text
 from hala_factory.recipe import load_steps
 
+KERNELS = ("duplicates", "encoder", "lid", "lots", "numerals", "overlap", "phrases", "shingles", "text", "words")
+"""Files of `factory/` on which the verdicts of steps depend."""
 ACCEPTED = Path(__file__).with_name("revisions.json")
 
 
@@ -36,7 +38,8 @@ def today() -> dict[str, dict[str, str | int]]:
     found: dict[str, dict[str, str | int]] = {}
     for name, step in load_steps(plugins=False).items():
         found[name] = {"revision": step.revision, "code": code_digest(Path(inspect.getfile(step)))}
-    shared = {"text": Path(inspect.getfile(text))}
+    factory = Path(inspect.getfile(text)).parent
+    shared = {name: factory / f"{name}.py" for name in KERNELS if (factory / f"{name}.py").exists()}
     for package in (reader, structure):
         folder = Path(inspect.getfile(package)).parent
         shared |= {f"{folder.name}.{p.stem}": p for p in sorted(folder.glob("*.py"))}

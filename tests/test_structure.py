@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hala_factory import structure
@@ -50,6 +50,11 @@ SPANS = [
         "{name} {{user.id}} { -brand } ${HOME} %s %(n)d %1$s",
         [("placeholder", p) for p in ("{name}", "{{user.id}}", "{ -brand }", "${HOME}", "%s", "%(n)d", "%1$s")],
     ),
+    (
+        "set [TEMPO] of %1 to %2, %{x} {n, plural, one {# day}} { DATETIME($d) } {d, date, short}",
+        [("placeholder", p) for p in ("[TEMPO]", "%1", "%2", "%{x}", "{n, plural,", "{ DATETIME($d) }", "{d, date, short}")],
+    ),
+    ("a long sentence in which an abbreviation [COPD] stands" + " behind its name" * 10, []),
     ("5% discount, 100%sure, {the name of the person}, {a, b}, نسبة %50", []),
     ("a <name>, <br/>, <a href='x'>y</a> and <|end|>", [("tag", t) for t in ("<name>", "<br/>", "<a href='x'>", "</a>", "<|end|>")]),
     ("a <b and c> d, x<5 and y>3, AT&T", []),
@@ -90,6 +95,20 @@ CONTRACT = [
     ("|a|b|\n|-|-|\n|1|2|", "|أ|ب|\n|-|-|", {"skeleton": (("row of 2",), ())}),
     ("Dear {name},", "عزيزي {الاسم}،", {"placeholder": (("{name}",), ("{الاسم}",))}),
     ("plain", "نص عادي", {}),
+    ("Dear {$name },", "عزيزي { $name }،", {}),
+    ("R&amp;D &lt;b&gt; at S&P", "البحث والتطوير &quot;ب&quot;", {}),
+    ("%1 of %2", "%2 من %1", {}),
+    ("%1 of %2", "%2 من", {"placeholder": (("%1",), ())}),
+    ("5% off", "خصم %5", {}),
+    ("set [TEMPO]", "اضبط [الإيقاع]", {"placeholder": (("[TEMPO]",), ())}),
+    ("the dose (FHD)", "الجرعة [FHD]", {}),
+    ("see https://example.org/a/", "انظر https://example.org/a", {}),
+    ("see https://en.wikipedia.org/wiki/Color", "انظر https://ar.wikipedia.org/wiki/لون", {}),
+    ("```\nf() // why\n```", "```\n  f() // لماذا\n```", {}),
+    ("```\nf('a') # why\n```", "```\nf('ب') # لماذا\n```", {"code": (("```\nf('a')\n```",), ("```\nf('ب')\n```",))}),
+    ("run `act()`", "نفذ `act()\u200e `", {}),
+    ("run `act()`", "نفذ `()act`", {"code": (("`act()`",), ("`()act`",))}),
+    ("He has <<48/2=24>>24 clips.", "لديه <<48/2=24>>24 مشبكًا.", {}),
 ]
 
 
@@ -226,7 +245,9 @@ def test_spans_are_sorted_apart_and_true_and_masking_is_undone(text: str) -> Non
 @given(text=st.lists(SENTENCE, min_size=1, max_size=5).map("\n\n".join), data=st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_span_dropped_doubled_or_altered_is_always_found(text: str, data: st.DataObject) -> None:
-    span = data.draw(st.sampled_from(structure.spans(text)))
+    # An entity may become its character, and the others may not change at all.
+    span = data.draw(st.sampled_from([s for s in structure.spans(text) if s.text != "&amp;"] or [None]))
+    assume(span)
     other = data.draw(st.sampled_from(["", f"{span.text} {span.text}", " `zzz` "]))
     assert structure.difference(text, text[: span.start] + other + text[span.end :])
 

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from hala_factory.rows import HEAD
 from hala_factory.step import Barrier, Filter, Normaliser, Step, registered
-from tests.test_filter_promises import COLUMNS, OPTIONS, frames
+from tests.questions import TABLES
+from tests.test_filter_promises import COLUMNS, MODELLED, OPTIONS, frames
 
 VALUES: list[Any] = [None, 0, 1, 2, 7, 0.05, 0.4, 0.95]
 """Tried in place of each threshold; what a field does not take is left out."""
@@ -21,9 +22,9 @@ def looking() -> list[Step]:
     """Every step that measures or indexes, with its defaults."""
     kinds = (Filter, Normaliser, Barrier)
     return [
-        cls(**OPTIONS.get(word, {}))
+        cls(**OPTIONS.get(word, {})).bound(TABLES)
         for word, cls in registered().items()
-        if issubclass(cls, kinds) and cls.__module__.startswith("hala_factory.filters.")
+        if issubclass(cls, kinds) and cls.__module__.startswith("hala_factory.filters.") and word not in MODELLED
     ]
 
 
@@ -33,7 +34,7 @@ def others(step: Step) -> list[Step]:
     for name in step.thresholds():
         for value in VALUES:
             try:
-                other = type(step).model_validate({**step.model_dump(by_alias=True), name: value})
+                other = type(step).model_validate({**step.model_dump(by_alias=True), name: value}).bound(TABLES)
             except ValidationError:
                 continue
             if other != step:
@@ -43,6 +44,7 @@ def others(step: Step) -> list[Step]:
 
 
 def seen(step: Step, frame: pl.DataFrame) -> pl.DataFrame:
+    step = step.bound(TABLES)
     if isinstance(step, Normaliser):
         left, found = step.normalise(frame)
         return left.hstack(found.rename({c: f"measure {c}" for c in found.columns}))

@@ -178,7 +178,10 @@ def test_the_flips_are_told_to_people_and_written_for_scripts(workshop: Workshop
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("length.max_char=3", "--set 'length.max_char=3': 'length' has no field 'max_char'; did you mean 'max_chars'?"),
+        (
+            "length.max_char=3",
+            "--set 'length.max_char=3': 'length' has no field 'max_char'; did you mean 'max_chars'?",
+        ),
         ("lenght.max_chars=3", "--set 'lenght.max_chars=3': the version has no step 'lenght'; did you mean 'length'?"),
         ("length.max_chars", "--set 'length.max_chars': expected step.field=value, e.g. length.min_chars=30"),
         ("length.max_chars=[", "'[' is not a value as YAML has it"),

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from hala_factory import card, store, yamlfile
+from hala_factory import benchmarks, card, store, yamlfile
 from hala_factory.errors import BuildError
 from hala_factory.fingerprint import file_digest
 from hala_factory.plan import FORMAT, Plan
@@ -36,8 +36,8 @@ SOFTWARE = ("hala-factory", "polars", "pyarrow", "datatrove", "fasttext-predict"
 def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
     """Write the corpus of a plan whose stages are all stored, and return its manifest.
 
-    The folder appears whole or not at all. Raises BuildError when the ledger of the whole build does not balance, or a contract
-    of the recipe is broken.
+    The folder appears whole or not at all. Raises BuildError when the ledger of the whole build does not balance,
+    or a contract of the recipe is broken.
     """
     recipe = plan.ready.recipe
     parts = [p for name in plan.corpus.inputs for p in plan.parts(plan.stage(name))]
@@ -207,7 +207,18 @@ def _lock(plan: Plan) -> dict[str, Any]:
                     "asked_as": step.model,
                     "identity": stage.engine.identity,
                 }
-    return {"sources": sources, "models": models}
+    tests = {
+        name: {
+            "hub": located.entry.hub,
+            "revision": located.files.revision,
+            "licence": located.entry.licence,
+            "table": benchmarks.prepare(located, plan.store.benchmarks).name,
+            "files": {f.name: {"bytes": f.size, "digest": f.digest} for f in located.files.files},
+        }
+        for stage in plan.stages
+        for name, located in stage.tests.items()
+    }
+    return {"sources": sources, "models": models, "benchmarks": tests}
 
 
 def _licences(parts: list[Path]) -> dict[str, int]:

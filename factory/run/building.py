@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from hala_factory import rows, store
+from hala_factory import benchmarks, rows, store
 from hala_factory.errors import HalaError
 from hala_factory.generate.answers import ModelIdentity
 from hala_factory.generate.asking import Asker
@@ -226,7 +226,9 @@ def _run(plan: Plan, stages: list[Stage], *, crew: Crew, asked: dict[str, int]) 
     (stage,) = stages
     inputs, digests = zip(*_inputs(plan, stage), strict=True)
     earlier = tuple(sorted(stage.earlier.glob("data/*.parquet"))) if stage.earlier else ()
-    job = Job(stage.name, plan.folder(stage), inputs, stage.steps, _columns_before(plan, stage), digests, earlier)
+    tables = {name: benchmarks.prepare(test, plan.store.benchmarks) for name, test in stage.tests.items()}
+    steps = tuple(step.bound(tables) if step.tests() else step for step in stage.steps)
+    job = Job(stage.name, plan.folder(stage), inputs, steps, _columns_before(plan, stage), digests, earlier)
     small = sum(p.stat().st_size for p in inputs) < SMALL_BYTES
     if stage.kind == "filter":
         crew.run(partial(filter_shard, job), job.todo(), small=small)

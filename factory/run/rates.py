@@ -1,4 +1,4 @@
-"""What became of the rows of a build, counted by source, by language and by length: what contracts are held against."""
+"""What became of the rows of a build, by source, language and length: what contracts are held against."""
 
 from __future__ import annotations
 

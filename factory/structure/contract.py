@@ -10,6 +10,16 @@ from hala_factory.structure.blocks import blocks
 from hala_factory.structure.inline import Scanner
 from hala_factory.structure.span import Span
 
+_INNER_SPACE = re.compile(r"(?<=[{])\s+|\s+(?=[}])")
+_DOUBTFUL = re.compile(r"%[0-9]|\[[A-Z0-9_]+\]")
+_ARTICLE = re.compile(r"(?<=://)[a-z-]{2,12}(?=\.(?:m\.)?wiki[a-z]+\.org/wiki/)\.((?:m\.)?wiki[a-z]+\.org/wiki/)\S*")
+_COMMENT = re.compile(
+    r"(?s:/\*.*?\*/|<!--.*?-->|\{/\*.*?\*/\})|(?m:(?:(?<=\s)|^)(?://|#(?=[ \u0600-\u06ff])|--(?= )).*$)"
+)
+"""Comments of C, Java, JavaScript, HTML, shell, Python and SQL; `#fff` and `#include` are none."""
+_INVISIBLE = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Marks that turn the direction of a text; editors of Arabic set them around code."""
+_TICK_SPACE = re.compile(r"(?<=`)[ \t]+|[ \t]+(?=`)")
 _LINE_END_SPACE = re.compile(r"[ \t]+(?=\n)")
 
 
@@ -40,13 +50,20 @@ def difference(source: str, target: str) -> dict[str, tuple[tuple[str, ...], tup
     """Per kind, what `target` lacks and what it adds, as sorted multisets; empty when the contract is kept.
 
     The kinds are those of spans, and `skeleton`: headings by level, list items, quotes and table rows by
-    their columns. Order is free (languages order words differently), white space at line ends does not count.
+    their columns. Order is free (languages order words differently). What does not count: white space at line ends,
+    inside the braces of a placeholder and around code; marks of direction in code; comments in a block of code, which
+    may be translated; a closing slash of an address; the article that a link to Wikipedia names in its language.
+    An entity (`&amp;`) is its character, and no more part of the contract than that.
     """
     wanted, found = _counts(source), _counts(target)
     differing = {}
     for kind in sorted(wanted.keys() | found.keys()):
         lacks = wanted.get(kind, Counter()) - found.get(kind, Counter())
         adds = found.get(kind, Counter()) - wanted.get(kind, Counter())
+        for spelt in [p for p in adds if _DOUBTFUL.fullmatch(p)]:
+            # `[NAME]` and «%5» are placeholders where the source has some; else a name, and five per cent.
+            if not any(_DOUBTFUL.fullmatch(p) and p[0] == spelt[0] for p in wanted.get(kind, ())):
+                del adds[spelt]
         if lacks or adds:
             differing[kind] = (tuple(sorted(lacks.elements())), tuple(sorted(adds.elements())))
     return differing
@@ -55,9 +72,25 @@ def difference(source: str, target: str) -> dict[str, tuple[tuple[str, ...], tup
 def _counts(text: str) -> dict[str, Counter[str]]:
     counts: dict[str, Counter[str]] = {}
     for span in _spans(text):
-        spelt = _LINE_END_SPACE.sub("", span.text.replace("\r\n", "\n"))
-        counts.setdefault(span.kind, Counter())[spelt] += 1
+        if not span.text.startswith("&"):
+            counts.setdefault(span.kind, Counter())[_compared(span)] += 1
     _, skeleton = blocks(text)
     if skeleton:
         counts["skeleton"] = Counter(skeleton)
     return counts
+
+
+def _compared(span: Span) -> str:
+    """A span in the spelling in which it is compared."""
+    match span.kind:
+        case "placeholder" | "tag":
+            return _INNER_SPACE.sub("", span.text)
+        case "url":
+            return _ARTICLE.sub(r"\1…", span.text).rstrip("/") or "/"
+        case "code":
+            bare = _INVISIBLE.sub("", span.text.replace("\r\n", "\n"))
+            if not span.block:
+                return _TICK_SPACE.sub("", bare)
+            return "\n".join(kept for line in _COMMENT.sub("", bare).split("\n") if (kept := line.strip()))
+        case _:
+            return _LINE_END_SPACE.sub("", span.text.replace("\r\n", "\n"))

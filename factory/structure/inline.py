@@ -15,17 +15,22 @@ from hala_factory.structure.span import Kind, Span
 _LONGEST_FORMULA = 5_000  # characters
 _LONGEST_DOLLARS = 1_000
 _LONGEST_ELEMENT = 20_000
+_LONGEST_LABEL = 200
 
 _OPENER = re.compile(
     r"""
       (?P<escaped>\\[`$])
     | (?P<ticks>`+)
     | (?P<placeholder>
-          \{\{[^{}\n]{1,80}\}\} | \{%[^{}\n]{1,100}%\} | <%[^<>\n]{1,200}%> | \$\{[^{}\n]{1,80}\}
-        | \{[ ]?[-#$@%/]?[\w.\[\]:-]{0,200}(?:[!:,=][^{}\s]{1,20})?[ ]?\}
+          \{\{[^{}\n]{1,80}\}\} | \{%[^{}\n]{1,100}%\} | <%[^<>\n]{1,200}%> | [$%]\{[^{}\n]{1,80}\}
+        | \{[ ]{0,3}[-#$@%/]?[\w.\[\]:-]{0,200}(?:[!:,=][^{}\s]{1,20})?[ ]{0,3}\}
+        | \{\s?\w{1,80}\s?,\s?(?:(?:plural|select|selectordinal)\s?,|(?:date|time|number)\s?(?:,[^{}\n]{0,60})?\})
+        | \{[ ]?(?:[A-Z]{3,20}\([^{}()\n]{0,200}\)|"[^"{}\n]{0,60}")[ ]?\}
+        | (?<![A-Za-z0-9_%])%[1-9](?![0-9A-Za-z$]|[.,][0-9])
         | (?<![A-Za-z0-9_%])%(?:\([\w.]{1,40}\)|\d{1,2}\$)?[-+0\#]?\d{0,3}(?:\.\d{1,2})?(?:hh|h|ll|l|z)?
           [sdifuxXeEgGcr@](?![A-Za-z])
       )
+    | (?P<slot>\[[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*\](?![(\[\w]))
     | (?P<dollars>\$\$?)
     | (?P<bracket>\\{1,2}[(\[])
     | (?P<environment>\\begin\{[A-Za-z]{1,30}\*?\})
@@ -58,10 +63,11 @@ _COMMAND = re.compile(r"\\[A-Za-z]+(?:\{[^{}]*\})?")
 _WORD = re.compile(r"[^\W\d_]{3,}")  # of any language, so that a translation is read as its source is
 _MATHS = re.compile(r"[\\^_=]")
 _QUOTED_ATTRIBUTE = re.compile(r"=\s*[\"'{]")
-_BARE_ATTRIBUTES = re.compile(r"(?:\s+[A-Za-z-]{1,30}=[^\s\"'<>=]{1,200}){1,20}\s*/?")
+_BARE_ATTRIBUTES = re.compile(r"(?:\s+(?:[A-Za-z-]{1,30}=[^\s\"'<>=]{1,200}|\{[^{}<>]{1,80}\})){1,20}\s*/?")
 _CLOSING = {")": "(", "]": "[", "}": "{"}
 _KIND: dict[str, Kind] = {
     "ticks": "code",
+    "slot": "placeholder",
     "element": "code",
     "dollars": "latex",
     "bracket": "latex",
@@ -108,6 +114,9 @@ class Scanner:
                     name, found = "tag", self._closer("-->", stop, min(end, stop + _LONGEST_ELEMENT))
                 case "url" | "path":
                     found = _trimmed(text, begin, stop)
+                case "slot":
+                    # In a long text `[COPD]` is an abbreviation that explains a name, and may be translated.
+                    found = stop if len(text) <= _LONGEST_LABEL or re.search("[0-9_]", opener[0]) else -1
                 case "tag":
                     found = stop if _is_tag(opener[0]) else -1
                 case "json_key":

@@ -1,0 +1,432 @@
+"""Overlap: which of many questions stand in a text, by the runs of words that both share.
+
+The model:
+- A text is its words in order, each a 64-bit key. Case, diacritics, the forms of Arabic letters and of digits, and
+  punctuation do not count; where a clause ends is remembered, so that a whole one is told from a part of one.
+- A *gram* is a run of so many words. The grams of a batch are looked up at once in one sorted array, behind a
+  bitmap that few others pass: a text that shares nothing costs next to nothing.
+- A gram that many questions share (an instruction, a template) tells none of them apart and does not count; the
+  *telling* words of a question are those that stand in a gram that does.
+- A word *weighs* as much as it is rare among the questions: `what is the name of the` is no evidence of any.
+- A question with too few telling words is found where it stands whole, between two ends of clauses.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Keys = NDArray[np.uint64]
+Codes = NDArray[np.uint16]
+Ints = NDArray[np.int64]
+Places = NDArray[np.int32]
+Flags = NDArray[np.bool_]
+
+_DROPPED, _SPACE, _BREAK = 0, 1, 2
+_BREAKS = frozenset('\n\r\v\f\u2028\u2029.?!:;…؟؛۔。？！：；"“”„«»')
+_NO_SIGNS = frozenset("|~<>")  # of mathematics, but mostly marks of Markdown and HTML
+_SAME = {"ى": "ي", "ی": "ي", "ة": "ه", "ک": "ك"}  # as in `text.matching_key`
+_IDEOGRAPHS = ((0x3040, 0x3100), (0x3400, 0xA000), (0xF900, 0xFB00), (0x20000, 0x32000))
+"""Scripts that put no space between words: every character is one. They take turns at `_SHARED` codes."""
+_HANGUL = (0xAC00, 0xD7A4)
+_SHARED = 20_000
+_POINTS = 0x110000
+_LAST_LETTER = ord("z")
+_FORMS = "".join(map(chr, (*range(0xFB50, 0xFE00), *range(0xFE70, 0xFEFD))))
+_LIGATURE = re.compile(f"[{''.join(c for c in _FORMS if len(unicodedata.normalize('NFKC', c).strip()) > 1)}]")
+_MIX, _STEP = np.uint64(0x9E3779B97F4A7C15), 0xD1342543DE82EF95  # odd, so that their powers have inverses
+_MASKS = np.array([(1 << 16 * n) - 1 for n in range(5)], dtype=np.uint64)
+_NONE = np.empty(0, dtype=np.int64)
+_DRIFT = 3  # words put in or left out between two shared runs
+_LONGEST = 64  # characters of a word that are looked at; a longer one is told by them and its length
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of some texts, one after the other."""
+
+    keys: Keys
+    text: Ints
+    """The number of the text each stands in."""
+    at: Ints
+    """The character of its text at which it begins."""
+    closes: Flags
+    """Whether a clause ends after it; the next one opens then."""
+
+    @functools.cached_property
+    def opens(self) -> Flags:
+        """Whether a clause begins with it."""
+        return np.concatenate([[True], self.closes[:-1]])[: len(self.closes)]
+
+    @functools.cached_property
+    def _sums(self) -> Keys:
+        sums = np.zeros(len(self.keys) + 1, dtype=np.uint64)
+        np.cumsum(self.keys * _powers(_STEP, len(self.keys)), out=sums[1:])
+        return sums
+
+    def of(self, text: int) -> Keys:
+        """The words of one text."""
+        return self.keys[slice(*np.searchsorted(self.text, (text, text + 1)))]
+
+    def span(self, first: int, last: int) -> slice:
+        """The characters from one word of a text to another, up to where the next one begins."""
+        ends = last + 1 == len(self.text) or self.text[last + 1] != self.text[last]
+        return slice(int(self.at[first]), None if ends else int(self.at[last + 1]))
+
+    def runs(self, at: Ints, words: int) -> Keys:
+        """The keys of the runs of so many words that begin there."""
+        inverse = _powers(pow(_STEP, -1, 1 << 64), len(self.keys))
+        return _mixed((self._sums[at + words] - self._sums[at]) * inverse[at])
+
+    def starts(self, words: int) -> Ints:
+        """Where runs of so many words begin that lie within one text."""
+        if len(self.text) < words:
+            return np.empty(0, dtype=np.int64)
+        return np.flatnonzero(self.text[: len(self.text) - words + 1] == self.text[words - 1 :])
+
+
+def spelt(text: str) -> str:
+    """The text with each Arabic ligature as the letters it stands for: what `Words.at` counts in."""
+    return _LIGATURE.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+
+
+def words_of(texts: Sequence[str]) -> Words:
+    """The words of texts, in their order."""
+    joined = "\n".join(texts)
+    if _LIGATURE.search(joined):
+        texts = [spelt(text) for text in texts]
+        joined = "\n".join(texts)
+    codes, alone_from = _codes(joined)
+    kept = None
+    if not codes.all():
+        kept = np.flatnonzero(codes)
+        codes = codes[kept]
+    starts, ends = _bounds(codes, alone_from)
+    breaks = np.flatnonzero(codes == _BREAK)
+    closes = np.zeros(len(starts), dtype=np.bool_)
+    before = np.searchsorted(starts, breaks) - 1
+    closes[before[before >= 0]] = True
+    closes[-1:] = True
+    keys = _hashed(codes, starts, ends - starts)
+    at = starts if kept is None else kept[starts]
+    begins = np.cumsum([0, *(len(text) + 1 for text in texts)])[:-1]
+    counts = np.diff(np.searchsorted(at, begins), append=len(at))
+    return Words(keys, np.repeat(np.arange(len(texts)), counts), at - np.repeat(begins, counts), closes)
+
+
+def _codes(text: str) -> tuple[Codes, int]:
+    """What every character folds to, and from which code on it is a word of its own."""
+    folds, alone_from = _tables()
+    if not text.isascii():
+        return folds[np.frombuffer(text.encode("utf-32-le"), dtype="<u4")], alone_from
+    # Most text in English: a byte each, of which only signs have codes that are none.
+    codes = np.frombuffer(text.encode().translate(_ascii_folds()), dtype=np.uint8).astype(np.uint16)
+    signs = np.flatnonzero(codes > _LAST_LETTER)
+    codes[signs] = folds[codes[signs] - (_LAST_LETTER + 1)]
+    return codes, alone_from
+
+
+def _bounds(codes: Codes, alone_from: int) -> tuple[Ints, Ints]:
+    """Where words begin and end."""
+    inside = np.zeros(len(codes) + 2, dtype=np.bool_)
+    np.greater(codes, _BREAK, out=inside[1:-1])
+    changes = np.flatnonzero(inside[1:] != inside[:-1])
+    alone = np.flatnonzero(codes >= alone_from)
+    if not len(alone):
+        return changes[::2], changes[1::2]
+    cuts = np.unique(np.concatenate([alone, alone + 1]))
+    cuts = cuts[inside[cuts] & inside[cuts + 1]]  # both sides are of words: one ends here, another begins
+    starts, ends = changes[::2], changes[1::2]
+    return np.insert(starts, np.searchsorted(starts, cuts), cuts), np.insert(ends, np.searchsorted(ends, cuts), cuts)
+
+
+def _hashed(codes: Codes, starts: Ints, lengths: Ints) -> Keys:
+    """A key for every word, four characters at a time."""
+    padded = np.concatenate([codes, np.zeros(4, dtype=np.uint16)])
+    fours = np.ndarray(len(codes) + 1, dtype="<u8", buffer=padded, strides=(2,))
+    keys = lengths.astype(np.uint64)
+    left, which = np.minimum(lengths, _LONGEST), np.arange(len(starts))
+    while len(which):
+        keys[which] = _mixed(keys[which] ^ (fours[starts[which]] & _MASKS[np.minimum(left, 4)]))
+        longer = np.flatnonzero(left > 4)
+        starts, left, which = starts + 4, left[longer] - 4, which[longer]
+    return keys
+
+
+@functools.cache
+def _ascii_folds() -> bytes:
+    """The codes of ASCII; a sign stands as its own number, out of the way of letters."""
+    folds, alone_from = _tables()
+    return bytes(
+        n + _LAST_LETTER + 1 if code >= alone_from else code for n, code in enumerate(folds[:128].tolist())
+    ).ljust(256)
+
+
+@functools.cache
+def _tables() -> tuple[Codes, int]:
+    """Code point → code, and the first code that is a word of its own.
+
+    A diacritic or an invisible character folds to nothing, a letter or a digit to its plain form.
+    """
+    folds = np.full(_POINTS, _SPACE, dtype=np.uint16)
+    plain: dict[int, str] = {}
+    signs: list[int] = []
+    for code in (*range(0x3040), *range(0xA000, _HANGUL[0]), *range(_HANGUL[1], 0x20000)):
+        character = chr(code)
+        kind = unicodedata.category(character)
+        if character in _BREAKS:
+            folds[code] = _BREAK
+        elif kind in ("Mn", "Me", "Cf") or character == "ـ":
+            folds[code] = _DROPPED
+        elif kind[0] in "LN" or kind == "Mc":
+            plain[code] = _plain(character, kind)
+        elif kind == "Sm" and character not in _NO_SIGNS:
+            signs.append(code)
+    # ASCII keeps its own numbers, so that its codes are bytes.
+    numbers = {c: n for n, c in enumerate(sorted({c for c in plain.values() if not c.isascii()}), 128)}
+    folds[list(plain)] = [numbers.get(c) or ord(c) for c in plain.values()]
+    first = 128 + len(numbers)
+    folds[slice(*_HANGUL)] = np.arange(first, first + _HANGUL[1] - _HANGUL[0])
+    alone_from = first + _HANGUL[1] - _HANGUL[0]
+    folds[signs] = np.arange(alone_from, alone_from + len(signs))
+    for first, end in _IDEOGRAPHS:
+        folds[first:end] = alone_from + len(signs) + np.arange(first, end) % _SHARED
+    return folds, alone_from
+
+
+def _plain(character: str, kind: str) -> str:
+    if kind == "Nd":
+        return str(unicodedata.decimal(character))
+    lower = character.lower()
+    if kind != "No":  # x² stays apart from x2
+        composed = unicodedata.normalize("NFKC", lower)
+        lower = composed if len(composed) == 1 else lower
+    bare = "".join(c for c in unicodedata.normalize("NFD", lower) if not unicodedata.combining(c))
+    return _SAME.get(bare, bare) if len(bare) == 1 else lower
+
+
+@functools.lru_cache(maxsize=16)
+def _all_powers(base: int, size: int) -> Keys:
+    powers = np.full(size, base, dtype=np.uint64)
+    powers[0] = 1
+    np.multiply.accumulate(powers, out=powers)
+    powers.flags.writeable = False
+    return powers
+
+
+def _powers(base: int, count: int) -> Keys:
+    return _all_powers(base, 1 << max(count - 1, 1).bit_length())[:count]
+
+
+def _mixed(keys: Keys) -> Keys:
+    """The same keys with every bit depending on all of them."""
+    keys = keys ^ (keys >> np.uint64(32))
+    keys = keys * _MIX
+    return keys ^ (keys >> np.uint64(29))
+
+
+@dataclass(frozen=True)
+class Index:
+    """Questions, ready to be looked for."""
+
+    words: int
+    """Words of a gram."""
+    min_words: int
+    """Fewest words in shared grams of a question that is found."""
+    grams: Keys
+    """Sorted, a line for every place of a gram."""
+    question: Places
+    """Whose gram it is."""
+    place: Places
+    """The word of the question at which it begins."""
+    seen: NDArray[np.uint8]
+    """A bit for every value of the first bits of a gram, set where one has it."""
+    begins: Ints
+    """Where the words of each question begin among all."""
+    weights: NDArray[np.float64]
+    """The sum of the weights of all words before each."""
+    telling: NDArray[np.float64]
+    """What the telling words of each question weigh."""
+    wholes: Keys
+    """Sorted keys of the questions that are found whole."""
+    whole: Ints
+    """Which question each of these is."""
+    sizes: tuple[int, ...]
+    """The numbers of words that they have."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Questions that stand in texts."""
+
+    text: Ints
+    question: Ints
+    share: NDArray[np.float64]
+    """Share of the question that stands in shared runs, by weight; 1 where it stands whole."""
+    words: Ints
+    """Words in shared runs."""
+    first: Ints
+    """The first word of the match among those of the texts."""
+    last: Ints
+    """The last one."""
+    whole: Flags
+    """Whether the question was looked for whole."""
+
+
+def index(questions: Sequence[str], *, words: int, min_words: int, max_questions: int, whole: bool = True) -> Index:
+    """Questions that are found by grams of so many words.
+
+    Args:
+        questions: They are told apart by their order; none stands twice.
+        words: Words of a gram.
+        min_words: Fewest words in shared grams. A question that has fewer telling words is looked for whole.
+        max_questions: A gram that more of them share does not count.
+        whole: Whether any question is looked for whole.
+    """
+    said = words_of(questions)
+    begins = np.searchsorted(said.text, np.arange(len(questions) + 1))
+    starts = said.starts(words)
+    grams, question = said.runs(starts, words), said.text[starts]
+    kept = _of_few(grams, question, max_questions)
+    grams, question, place = grams[kept], question[kept], (starts - begins[question])[kept]
+
+    asked_in = np.unique(np.rec.fromarrays([said.keys, said.text]))["f0"]
+    spoken, in_questions = np.unique(asked_in, return_counts=True)
+    rare = np.log((len(questions) + 1) / in_questions)
+    weights = np.concatenate([[0.0], np.cumsum(rare[np.searchsorted(spoken, said.keys)])])
+
+    reach = _reach(question, place, words)
+    left = begins[question] + place
+    telling = np.bincount(question, weights[left + reach] - weights[left], len(questions))
+    few = np.bincount(question, reach, len(questions)) < min_words
+    short = np.flatnonzero(few & (np.diff(begins) > 0) & whole)
+    sizes = np.diff(begins)[short]
+    wholes = np.empty(len(short), dtype=np.uint64)
+    for size in np.unique(sizes).tolist():
+        wholes[sizes == size] = said.runs(begins[short[sizes == size]], size)
+    order, by_key = np.argsort(grams, kind="stable"), np.argsort(wholes, kind="stable")
+    return Index(
+        words=words,
+        min_words=min_words,
+        grams=grams[order],
+        question=question[order].astype(np.int32),
+        place=place[order].astype(np.int32),
+        seen=_bitmap(grams),
+        begins=begins,
+        weights=weights,
+        telling=np.where(few, np.inf, telling),
+        wholes=wholes[by_key],
+        whole=short[by_key],
+        sizes=tuple(np.unique(sizes).tolist()),
+    )
+
+
+def _of_few(grams: Keys, question: Ints, most: int) -> Flags:
+    """Which grams stand in no more than so many questions."""
+    once = np.unique(np.rec.fromarrays([grams, question]))["f0"]
+    which, counts = np.unique(once, return_counts=True)
+    return np.isin(grams, which[counts <= most])
+
+
+def _reach(group: Ints, place: Ints, words: int) -> Ints:
+    """How many words each run adds to those that begin after it; sorted by group and place."""
+    reach = np.full(len(place), words)
+    same = group[1:] == group[:-1]
+    reach[:-1][same] = np.minimum(words, (place[1:] - place[:-1])[same])
+    return reach
+
+
+def _bitmap(grams: Keys) -> NDArray[np.uint8]:
+    bits = max(16, len(grams).bit_length() + 4)  # so that 15 of 16 bits are not set
+    high = grams >> np.uint64(64 - bits)
+    seen = np.zeros(1 << (bits - 3), dtype=np.uint8)
+    np.bitwise_or.at(seen, high >> np.uint64(3), _bit(high))
+    return seen
+
+
+def _bit(high: Keys) -> NDArray[np.uint8]:
+    return np.left_shift(1, (high & np.uint64(7)).astype(np.uint8))
+
+
+def find(known: Index, words: Words) -> Matches:
+    """The questions that stand in texts, a line for each place where one does."""
+    text, question, place, at = _shared(known, words)
+    # What is copied keeps its distance from where the question begins, but for a few words put in or left out.
+    shift = at - place
+    order = np.lexsort((shift, question, text))
+    gap = np.ones(len(order), dtype=np.bool_)
+    moved = np.diff(shift[order]) > _DRIFT
+    gap[1:] = moved | (np.diff(text[order]) != 0) | (np.diff(question[order]) != 0)
+    group = np.empty(len(order), dtype=np.int64)
+    group[order] = np.cumsum(gap) - 1
+    order = np.lexsort((place, group))
+    group, text, question, place, at = (values[order] for values in (group, text, question, place, at))
+    heads = np.flatnonzero(np.diff(group, prepend=-1))
+    reach = _reach(group, place, known.words)
+    left = known.begins[question] + place
+    weight = np.bincount(group, known.weights[left + reach] - known.weights[left], len(heads))
+    words_asked = np.bincount(group, reach, len(heads))
+    # Words that a question says twice are not found twice where a text says them once.
+    order = np.lexsort((at, group))
+    found = np.minimum(words_asked, np.bincount(group, _reach(group[order], at[order], known.words), len(heads)))
+    share = weight * found / words_asked / known.telling[question[heads]]
+    first = np.minimum.reduceat(at, heads) if len(heads) else at
+    last = np.maximum.reduceat(at, heads) + known.words - 1 if len(heads) else at
+    by_grams = (
+        text[heads],
+        question[heads],
+        share,
+        found.astype(np.int64),
+        first,
+        last,
+        np.zeros(len(heads), np.bool_),
+    )
+    enough = np.flatnonzero((found >= known.min_words) & (share > 0))
+    pairs = zip(by_grams, _whole(known, words), strict=True)
+    both = [np.concatenate([held[enough], whole]) for held, whole in pairs]
+    return Matches(*both)
+
+
+def _shared(known: Index, words: Words) -> tuple[Ints, Ints, Ints, Ints]:
+    """Every gram of the texts that is a question's: text, question, and the word at which it begins in either."""
+    at = words.starts(known.words)
+    grams = words.runs(at, known.words)
+    high = grams >> np.uint64(62 - len(known.seen).bit_length())
+    maybe = np.flatnonzero(known.seen[high >> np.uint64(3)] & _bit(high))
+    at, grams = at[maybe], grams[maybe]
+    lines, which = _looked_up(known.grams, grams)
+    text, question = words.text[at[which]], known.question[lines].astype(np.int64)
+    # Most texts share one gram or two with a question: not enough. Others that get the same number do no harm.
+    number = (text * 1_000_003 + question) & ((1 << 18) - 1)
+    several = np.bincount(number)[number] * known.words >= known.min_words
+    return text[several], question[several], known.place[lines[several]].astype(np.int64), at[which[several]]
+
+
+def _looked_up(keys: Keys, wanted: Keys) -> tuple[Ints, Ints]:
+    """Every line of sorted `keys` that holds one of those wanted, and which of these it is."""
+    begins = np.searchsorted(keys, wanted, side="left")
+    counts = np.searchsorted(keys, wanted, side="right") - begins
+    which = np.repeat(np.arange(len(wanted)), counts)
+    return np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts - begins, counts), which
+
+
+def _whole(known: Index, words: Words) -> tuple[Ints, Ints, NDArray[np.float64], Ints, Ints, Ints, Flags]:
+    """Every question that stands whole, as a line of `Matches`."""
+    opening = np.flatnonzero(words.opens)
+    lines, begins, sizes = [_NONE], [_NONE], [_NONE]
+    for size in known.sizes:
+        at = opening[opening + size <= len(words.keys)]
+        at = at[words.closes[at + size - 1] & (words.text[at] == words.text[at + size - 1])]
+        held, which = _looked_up(known.wholes, words.runs(at, size))
+        lines.append(held)
+        begins.append(at[which])
+        sizes.append(np.full(len(held), size))
+    first, count = np.concatenate(begins), np.concatenate(sizes)
+    question, sure = known.whole[np.concatenate(lines)], np.ones(len(first), dtype=np.bool_)
+    return words.text[first], question, sure.astype(np.float64), count, first, first + count - 1, sure

@@ -1,0 +1,254 @@
+"""Decontamination: rows that hold a question of a benchmark, in each language against the tests in it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from pydantic import Field, PrivateAttr
+
+from hala_factory import overlap, rows, text
+from hala_factory.errors import BuildError, did_you_mean
+from hala_factory.step import Columns, Filter, Share, TextPath, register
+
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")]
+Benchmark = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+_BATCH_CHARS = 1 << 18  # looked at at once: their arrays stay in the cache, and memory stays bounded
+_EVIDENCE_CHARS = 120
+_EMPTY_WORDS = (
+    "which what of the following these those statement statements sentence sentences claim claims is are was were "
+    "correct incorrect true false right wrong not best most answer answers choose select option options choice "
+    "choices about above below all but except one and a an to question "
+    # as `text.matching_key` spells them
+    "اي ايها ايهما ايا ما ماذا هو هي من بين مما ممايلي يلي التالي التاليه الاتي الاتيه السابق السابقه اعلاه ادناه "
+    "هذه هذا العباره العبارات عباره البيان البيانات بيان الجمله الجمل جمله القول الاقوال المعلومات الخيار الخيارات "
+    "صحيح صحيحه الصحيح الصحيحه صحيحا خاطئ خاطئه الخاطئ الخاطئه خطا الخطا غير ليس ليست لا اختر حدد الاجابه اجابه "
+    "الجواب جميع كل باستثناء عدا ماعدا واحد واحده السؤال في علي و"
+)
+_ASKS_NOTHING = rf"^(?:\W*\b(?:{'|'.join(_EMPTY_WORDS.split())})\b)+\W*$"
+"""A question of nothing but these means nothing without its choices: which of the following is true?"""
+
+
+@register
+class Decontaminate(Filter):
+    """Drop rows that hold a question of a benchmark, each language against the tests in that language.
+
+    `overlap` is the largest share of a question that stands in the row in runs of `words` words; a word counts as
+    much as it is rare among the questions, and a run that many of them share does not count. Case, diacritics, the
+    forms of letters and digits, and punctuation make no difference. A question too short for that is `same` where
+    it stands whole, between two ends of sentences, lines or messages; one of fewer than `min_words` words, or one
+    that asks nothing by itself (which of these is true?), only where all its choices stand as well. Choices alone
+    are no match. `detail` names benchmark and row for every language that has a match.
+
+    Tülu 3 (arXiv 2411.15124) takes runs of 8 words, all alike, and half of a test's. Of 8,663 English and 13,409
+    Arabic real questions with a tenth of their words changed that finds 76 and 36 %, this 96 and 74 % (98 % of those
+    of 20 words and more); as they stand, 97 and 60 % against 100 and 99.7 %. Of 92,609 real rows this drops 2, which
+    are such a question to the word (`benchmarks/truth_decontamination.py`). The questions take 1 kB of memory each.
+    """
+
+    example: ClassVar[dict[str, str]] = {
+        "kept": "Which rivers flow into the Black Sea?",
+        "dropped": "A baker bakes 48 loaves in the morning and half as many at noon. How many does she bake in all?",
+    }
+    measured_by: ClassVar[tuple[str, ...]] = ("min_shared", "min_words", "max_questions")
+
+    step: Literal["decontaminate"] = "decontaminate"
+    texts: dict[Language, TextPath] = Field(default={"en": "messages_en", "ar": "messages"}, min_length=1)
+    """Language code → the texts in it, which are compared with the benchmarks in that language."""
+    benchmarks: Literal["all"] | Annotated[list[Benchmark], Field(min_length=1)] = "all"
+    """Names in the catalog; `all` means all that it has in these languages."""
+    passages: bool = False
+    """Whether the passage that a reading question is about is looked for as well."""
+    max_overlap: Share | None = 0.5
+    """Largest share of a question."""  # half of a test, as Tülu 3 has it (arXiv 2411.15124)
+    words: Annotated[int, Field(ge=2, le=20)] = 4
+    """Words of a run that counts as shared."""
+    min_shared: Annotated[int, Field(ge=2)] = 6
+    """Fewest words in shared runs; a question that has fewer is looked for whole."""
+    min_words: Annotated[int, Field(ge=1)] | None = 2
+    """Fewest words of a question that is looked for whole without its choices; null: none is looked for whole."""
+    max_questions: Annotated[int, Field(ge=1)] = 10
+    """Most questions that share a run which counts."""  # as GPT-3 leaves out runs with over 10 matches, 2005.14165
+
+    _tables: tuple[tuple[str, str], ...] | None = PrivateAttr(default=None)
+
+    def tests(self) -> list[str]:
+        return ["*"] if self.benchmarks == "all" else list(self.benchmarks)
+
+    def test_languages(self) -> list[str]:
+        return list(self.texts)
+
+    def bound(self, tables: Mapping[str, Path]) -> Decontaminate:
+        copy = self.model_copy()
+        copy._tables = tuple((name, str(path)) for name, path in tables.items())
+        return copy
+
+    def paths(self) -> list[str]:
+        return list(dict.fromkeys(self.texts.values()))
+
+    def faults(self, columns: Columns) -> list[tuple[str, str]]:
+        known = rows.text_paths(columns)
+        missing = [path for path in self.paths() if path not in known]
+        return [("texts", f"the rows have no text {path!r} here{did_you_mean(path, known)}") for path in missing]
+
+    def measures(self) -> Columns:
+        return {"overlap": pl.Float32(), "same": pl.Boolean(), **{name: pl.String() for name in _TOLD}}
+
+    def measure(self, frame: pl.DataFrame) -> pl.DataFrame:
+        found = [match for language, path in self.texts.items() for match in self._found(frame, language, path)]
+        lines = pl.DataFrame(found, schema=_MATCH, orient="row").with_columns(detail=_detail())
+        best = pl.col("overlap").arg_max()
+        worst: dict[str, tuple[pl.Expr, object]] = {
+            "overlap": (text.measured(pl.col("overlap").max()), 0.0),
+            "same": (pl.col("same").any(), False),
+            **{name: (pl.col(name).get(best), "") for name in _TOLD[:-1]},
+            "detail": (pl.col("detail").str.join("; "), ""),
+        }
+        return text.per_row(lines, frame.height, worst)
+
+    def rules(self) -> list[tuple[str, pl.Expr]]:
+        rules = [("same_question", pl.col("same"))]
+        if self.max_overlap is not None:
+            rules.append(("contaminated", pl.col("overlap") > self.max_overlap))
+        return rules
+
+    def _found(self, frame: pl.DataFrame, language: str, path: str) -> Iterator[tuple[object, ...]]:
+        """For every row that has a match in this language the best one, as a line of `_MATCH`."""
+        known = self._known(language)
+        texts = frame.select(rows.text(path)).to_series().to_list()
+        for batch in _batches(texts):
+            words = overlap.words_of([texts[row] for row in batch])
+            matches = overlap.find(known.index, words)
+            done: set[int] = set()
+            # The largest share first, of equals the earliest question: no other row has a say in it.
+            for n in np.lexsort((matches.question, matches.whole, -matches.share.round(4))).tolist():
+                number, question, whole = int(matches.text[n]), int(matches.question[n]), bool(matches.whole[n])
+                if number in done or (whole and not known.certain(question, words.of(number))):
+                    continue
+                done.add(number)
+                row = batch[number]
+                said = overlap.spelt(texts[row])[words.span(int(matches.first[n]), int(matches.last[n]))]
+                share = min(float(matches.share[n]), 1.0)
+                yield row, language, share, whole, *known.names[question], " ".join(said.split())[:_EVIDENCE_CHARS]
+
+    def _known(self, language: str) -> _Known:
+        if self._tables is None:
+            raise BuildError(
+                f"step {self.label!r} runs without its benchmarks: it is bound to them when a build starts"
+            )
+        named = self.benchmarks != "all"
+        counts = (self.words, self.min_shared, self.min_words, self.max_questions)
+        return _index(self._tables, tuple(self.texts), language, named, self.passages, *counts)
+
+
+_TOLD = ("language", "benchmark", "test_row", "matched", "detail")
+_MATCH = {
+    "row": pl.UInt32(),
+    "language": pl.String(),
+    "overlap": pl.Float64(),
+    "same": pl.Boolean(),
+    "benchmark": pl.String(),
+    "test_row": pl.String(),
+    "matched": pl.String(),
+}
+
+
+def _detail() -> pl.Expr:
+    share = pl.format("{}% of its question", (pl.col("overlap") * 100).round().cast(pl.Int32))
+    what = pl.when("same").then(pl.lit("the same question")).otherwise(share)
+    return pl.format("{} row {} ({}): {}: {}", "benchmark", "test_row", "language", what, "matched")
+
+
+def _batches(texts: list[str]) -> Iterator[list[int]]:
+    """Row numbers in runs of about `_BATCH_CHARS` characters, those of ASCII apart: they are read faster."""
+    for plain in (True, False):
+        batch: list[int] = []
+        chars = 0
+        for row, content in enumerate(texts):
+            if content.isascii() is plain:
+                batch.append(row)
+                chars += len(content)
+                if chars >= _BATCH_CHARS:
+                    yield batch
+                    batch, chars = [], 0
+        if batch:
+            yield batch
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The questions in one language."""
+
+    index: overlap.Index
+    names: list[tuple[str, str]]
+    """Benchmark and row of each."""
+    choices: dict[int, list[bytes]]
+    """Of the questions that do not suffice alone: the words of each choice."""
+
+    def certain(self, question: int, keys: overlap.Keys) -> bool:
+        """Whether a text with these words, in which the question stands whole, holds that question and no other."""
+        said = keys.tobytes()
+        return all(said.find(choice) % keys.itemsize == 0 for choice in self.choices.get(question, ()))
+
+
+@functools.lru_cache(maxsize=8)
+def _index(
+    tables: tuple[tuple[str, str], ...],
+    languages: tuple[str, ...],
+    language: str,
+    named: bool,
+    passages: bool,
+    words: int,
+    min_shared: int,
+    min_words: int | None,
+    max_questions: int,
+) -> _Known:
+    """Made once in a process.
+
+    Raises:
+        BuildError: The benchmarks hold nothing in a language of the texts, or one of them is in none of these.
+    """
+    asked = pl.concat([pl.read_parquet(path) for _, path in tables])
+    if named and (foreign := asked.filter(~pl.col("language").is_in(languages))).height:
+        name, spoken = foreign.select("benchmark", "language").row(0)
+        raise BuildError(
+            f"benchmark {name!r} is in {spoken!r}, which 'texts' does not name: add it there, or leave it out"
+        )
+    asked = asked.filter(pl.col("language") == language)
+    if not asked.height:
+        names = ", ".join(name for name, _ in tables) or "none"
+        raise BuildError(f"no benchmark holds a question in {language!r} (known: {names}): leave it out of 'texts'")
+    if passages:
+        read = asked.filter(pl.col("context") != "").with_columns(
+            question="context", choices=pl.lit([], pl.List(pl.String))
+        )
+        asked = pl.concat([asked, read])
+    asked = asked.unique(["question", "choices"], keep="first", maintain_order=True)
+    counts = np.bincount(overlap.words_of(asked["question"].to_list()).text, minlength=asked.height)
+    sized = asked.with_columns(count=pl.Series(counts), chosen=pl.col("choices").list.len() > 0)
+    fewest = min_words or 1
+    asked = sized.filter((pl.col("count") >= fewest) | ((pl.col("count") > 0) & pl.col("chosen")))
+    index = overlap.index(
+        asked["question"].to_list(),
+        words=words,
+        min_words=min_shared,
+        max_questions=max_questions,
+        whole=min_words is not None,
+    )
+    empty = text.matching_key(pl.col("question")).str.contains(_ASKS_NOTHING)
+    looked_for_whole = pl.col("number").is_in(index.whole.tolist())
+    unsure = asked.with_row_index("number").filter(looked_for_whole & ((pl.col("count") < fewest) | empty))
+    chosen = unsure.filter("chosen").select("number", "choices")
+    choices = {number: _keys(held) for number, held in chosen.rows()}
+    return _Known(index, asked.select("benchmark", "row").rows(), choices)
+
+
+def _keys(choices: list[str]) -> list[bytes]:
+    """The words of each choice as bytes; none for one of nothing but signs."""
+    words = overlap.words_of(choices)
+    return [words.keys[words.text == number].tobytes() for number in range(len(choices))]

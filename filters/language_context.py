@@ -1,0 +1,87 @@
+"""Language context: which language a row is in, judged together with the rows around it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field
+
+from hala_factory import lid, rows
+from hala_factory.errors import InputError
+from hala_factory.step import Barrier, Columns, Share, TextPath, register
+
+_UNIT = 10_000
+"""Probabilities are whole numbers here: a moving sum of fractions would depend on where it began."""
+_LEAST = 0.001
+"""A row's own word counts for no more than that, either way, so that a whole file outweighs it."""
+
+
+@register
+class LanguageContext(Barrier):
+    """Drop rows that are not in one of the languages to `keep`, judged together with their neighbours in the file.
+
+    `Okay.`, a name or `Stop!` may be English or Danish; in a film whose other lines are Danish it is Danish. The
+    log-odds that a row is in a language to keep, as `language` measures it, and those of its neighbours (the share
+    of them that is, each by its own probability) are added up, so one line of another language in an English file
+    falls as well. It has to see the whole file: put it where `language` would stand, not after it, and use it for
+    files whose rows follow one another, such as subtitles, pages and documents. `detail` says how likely the row is
+    in a language to keep by itself, and how many of its neighbours are.
+    """
+
+    example: ClassVar[dict[str, str]] = {
+        "kept": "Okay. (among lines of English)",
+        "dropped": "Okay. (among lines of Danish)",
+    }
+
+    step: Literal["language_context"] = "language_context"
+    on: TextPath = "messages"
+    keep: Annotated[list[str], Field(min_length=1)]
+    """Codes of the languages to keep, e.g. `[en]`."""
+    neighbours: Annotated[int, Field(ge=1, le=100)] = 10
+    """How many rows before and after a row are looked at."""  # of 5, 10 and 20 the best on film subtitles
+    min_score: Share = 0.5
+    """Smallest probability, with the neighbours', that a row is in a language to keep."""
+    model: str | None = None
+    """Path of another fastText model with `__label__` labels, which has the last word."""
+    head_chars: Annotated[int, Field(ge=50)] = 150
+    """How many characters of a text decide."""
+
+    def faults(self, columns: Columns) -> list[tuple[str, str]]:
+        found = super().faults(columns)
+        try:
+            wrong = lid.model(self.model).unknown(self.keep)
+        except InputError as error:
+            return [*found, ("model", str(error))]
+        return found + [("keep", fault) for fault in wrong]
+
+    def identity(self) -> dict[str, Any]:
+        """The digest of the model stands for its path."""
+        same = super().identity()
+        return {**same, "config": {**same["config"], "model": lid.model(self.model).digest}}
+
+    def index(self, frame: pl.DataFrame) -> pl.DataFrame:
+        whole = frame.select(text=rows.text(self.on)).to_series()
+        model = lid.model(self.model)
+        found = lid.identify(lid.heads(whole, self.head_chars), model)
+        chance = (lid.chance(model.meant(self.keep)) * _UNIT).round().cast(pl.Int32)
+        origin = pl.col("origin").struct
+        place = frame.select(file=origin.field("file"), position=origin.field("position"))
+        return found.select("label", chance=chance).hstack(place)
+
+    def decide(self, index: pl.LazyFrame, sources: list[str]) -> pl.LazyFrame:
+        def around(value: pl.Expr) -> pl.Expr:
+            window = value.rolling_sum(2 * self.neighbours + 1, min_samples=1, center=True) - value
+            return window.over("source", "file", order_by=["position", "shard", "row"])
+
+        chance = pl.col("chance")
+        seen = index.with_columns(kept=around(chance) / _UNIT, many=around(chance * 0 + 1))
+        # Half a row is added to either side: few neighbours say little, and all of them leave a doubt.
+        context = (pl.col("kept") + 0.5) / (pl.col("many") + 1)
+        own = (chance / _UNIT).clip(_LEAST, 1 - _LEAST)
+        both, neither = own * context, (1 - own) * (1 - context)
+        detail = pl.format(
+            "{}, by itself {} to keep; {} of {} rows around are", "label", own, pl.col("kept").round(1), "many"
+        )
+        told = seen.filter(both / (both + neither) < self.min_score)
+        return told.select("shard", "row", detail=detail, reason=pl.lit("language"))
