@@ -60,14 +60,17 @@ def identity(model: str, commit: str | None) -> dict[str, Any]:
     return {"files": {str(p.relative_to(model)): _digest(p, *_mark(p)) for p in _files(Path(model))}}
 
 
-@functools.lru_cache(maxsize=2)
 def load(model: str, commit: str | None, pooling: Pooling | None) -> Encoder:
     """An encoder, once per process; its checkpoint is converted once per machine. Raises InputError."""
     fault = faults(model, commit)
     if fault:
         raise InputError(fault)
-    folder = _snapshot(model, commit) if _on_hub(model) else Path(model)
-    return Encoder(folder, fingerprint(identity(model, commit)), pooling)
+    return _loaded(model, commit, pooling, fingerprint(identity(model, commit)))
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(model: str, commit: str | None, pooling: Pooling | None, made_from: str) -> Encoder:
+    return Encoder(_snapshot(model, commit) if _on_hub(model) else Path(model), made_from, pooling)
 
 
 class Encoder:
@@ -77,6 +80,8 @@ class Encoder:
         import ctranslate2
         import transformers
 
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
         self.pooling, self._layers = _modules(folder, pooling)
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
@@ -201,7 +206,7 @@ def _converted(folder: Path, made_from: str) -> Path:
         (Path(name) / "config.json").write_text(json.dumps({"position_embedding_type": "absolute", **config}))
         try:
             ctranslate2.converters.TransformersConverter(name).convert(str(temporary), force=True)
-        except (ValueError, ImportError, RuntimeError, OSError, AssertionError, AttributeError) as error:
+        except Exception as error:  # whatever a library three layers down makes of a foreign file
             raise InputError(
                 f"{folder} cannot be converted: {hub.first_line(error)}; an encoder is a checkpoint of BERT or XLM-R"
             ) from error

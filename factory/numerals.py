@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from hala_factory import text as texts
@@ -151,8 +151,6 @@ class Numeral:
     minute: bool = False
     hour: bool = False
     decade: bool = False
-    half: bool = False
-    """Followed by «ونصف»."""
 
 
 @dataclass
@@ -234,8 +232,7 @@ def _look_behind(found: Numeral, after: str) -> None:
         if word and word[1].lower() in _SCALES:
             found.scale = scale
         found.others.add(found.value * scale)
-    found.half = bool(re.match(r"(?:\s\w+)?\s?و\s?(?:ال)?نصف\b|(?:\s\w+)? and a half\b", after))
-    if found.half:
+    if re.match(r"(?:\s\w+)?\s?و\s?(?:ال)?نصف\b|(?:\s\w+)? and a half\b", after):
         found.others |= {found.value + 0.5, (found.value + 0.5) * found.scale}
     found.decade = bool(re.match(r"['’]?s\b", after)) and found.value % 10 == 0
     found.hour |= bool(re.match(r":[0-9]{2}|\s?[ap]\.?m\b", after, re.I))
@@ -251,32 +248,27 @@ def _look_before(found: Numeral, before: Numeral, between: str) -> None:
         found.others.add(float(before.spelt[: -len(found.spelt)] + found.spelt))
 
 
+_Keys = Callable[[Numeral], list[object]]
+_ROUNDS: list[tuple[_Keys, _Keys]] = [
+    (lambda n: [(n.value, n.scale)], lambda n: [(n.value, n.scale)]),
+    # Of two scales one may stand elsewhere: «2 إلى 3 ملايين».
+    (lambda n: [(n.value, n.scale == 1)], lambda n: [(n.value, True), *([(n.value, False)] if n.scale == 1 else [])]),
+    (lambda n: [n.value * n.scale, *n.others], lambda n: [n.value * n.scale, *n.others]),
+]
+"""What a numeral of the target offers and one of the source wants, those that agree best first."""
+
+
 def _paired(source: list[Numeral], target: list[Numeral]) -> tuple[list[Numeral], list[Numeral]]:
-    """What is left of both when numerals of one value are set aside, those that agree best first."""
-
-    def keys(n: Numeral, how: str) -> list[object]:
-        match how:
-            case "scaled":
-                return [(n.value, n.scale)]
-            case "plain":  # the scale may stand elsewhere: «2 أو 3 ملايين»
-                return [(n.value, "bare")] if n.scale == 1 else [(n.value, "bare?")]
-            case _:
-                return [n.value * n.scale, *n.others]
-
-    for how in ("scaled", "plain", "other"):
-        if not source or not target:
-            break
+    """What is left of both when numerals that say the same are set aside."""
+    for offers, wants in _ROUNDS:
         waiting: dict[object, list[Numeral]] = defaultdict(list)
         for n in reversed(target):
-            for key in keys(n, how):
+            for key in offers(n):
                 waiting[key].append(n)
         taken: set[int] = set()
         kept = []
         for n in source:
-            wanted = keys(n, how)
-            if how == "plain":
-                wanted = [(n.value, "bare?"), (n.value, "bare")] if n.scale == 1 else [(n.value, "bare")]
-            for key in wanted:
+            for key in wants(n):
                 while waiting[key] and id(waiting[key][-1]) in taken:
                     waiting[key].pop()
                 if waiting[key]:

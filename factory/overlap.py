@@ -279,21 +279,31 @@ class Matches:
     """Whether the question was looked for whole."""
 
 
-def index(questions: Sequence[str], *, words: int, min_words: int, max_questions: int, whole: bool = True) -> Index:
+def index(
+    questions: Sequence[str],
+    *,
+    words: int,
+    min_words: int,
+    max_questions: int,
+    whole: bool = True,
+    only_whole: Sequence[int] = (),
+) -> Index:
     """Questions that are found by grams of so many words.
 
     Args:
         questions: They are told apart by their order; none stands twice.
         words: Words of a gram.
         min_words: Fewest words in shared grams. A question that has fewer telling words is looked for whole.
-        max_questions: A gram that more of them share does not count.
+        max_questions: A gram that more of them share does not count; nor does one that a tenth of them share.
         whole: Whether any question is looked for whole.
+        only_whole: Those that are found in no other way.
     """
     said = words_of(questions)
     begins = np.searchsorted(said.text, np.arange(len(questions) + 1))
     starts = said.starts(words)
     grams, question = said.runs(starts, words), said.text[starts]
-    kept = _of_few(grams, question, max_questions)
+    few_enough = _of_few(grams, question, max(1, min(max_questions, len(questions) // 10)))
+    kept = few_enough & ~np.isin(question, np.asarray(only_whole, dtype=np.int64))
     grams, question, place = grams[kept], question[kept], (starts - begins[question])[kept]
 
     asked_in = np.unique(np.rec.fromarrays([said.keys, said.text]))["f0"]

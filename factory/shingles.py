@@ -72,6 +72,15 @@ def sketched(texts: pl.Series, unit: Unit, ngram: int, bands: Bands) -> pl.DataF
     return pl.concat(parts) if parts else _sketched([], unit, ngram, bands)
 
 
+def lists(values: pl.Series, sizes: pl.Series) -> pl.Series:
+    """Lists of so many of the values each, in order."""
+    import pyarrow as pa
+
+    offsets = pa.array(np.concatenate([[0], np.cumsum(sizes.to_numpy())]), type=pa.int64())
+    made = pa.LargeListArray.from_arrays(offsets, values.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    return pl.Series(values.name, made, dtype=pl.List(values.dtype))
+
+
 def together(first: pl.Series, second: pl.Series) -> pl.Series:
     """One `whole` for two texts of a row."""
     return pl.Series(_mix(first.to_numpy() * _SALTS[5] + second.to_numpy()), dtype=pl.UInt64)
@@ -245,19 +254,11 @@ def _sketched(texts: list[str], unit: Unit, ngram: int, bands: Bands) -> pl.Data
         whole[has] = _mix(np.add.reduceat(_mix(hashes + _SALTS[0]), first))
         keys[has] = _band_keys(_sketch(rows, hashes, first), bands)
 
-    lists = pl.Series("shingles", stored[kept].astype(np.uint32)).to_frame()
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    listed = lists(pl.Series("shingles", stored[kept].astype(np.uint32)), pl.Series(sizes))
     none = pl.Series(sizes == 0)
     columns = {"whole": whole, **{name: keys[:, i] for i, name in enumerate(bands.names)}}
     made = pl.DataFrame(columns).with_columns(pl.when(~none).then(pl.all()).name.keep())
-    return made.insert_column(1, _lists(lists.to_series(), offsets))
-
-
-def _lists(values: pl.Series, offsets: Array) -> pl.Series:
-    import pyarrow as pa
-
-    made = pa.LargeListArray.from_arrays(pa.array(offsets, type=pa.int64()), values.to_arrow())
-    return pl.Series("shingles", made, dtype=pl.List(pl.UInt32))
+    return made.insert_column(1, listed)
 
 
 def _changes(ascending: Array) -> Array:

@@ -67,5 +67,5 @@ class ConflictingAnswers(Barrier):
 
 
 def _digests(frame: pl.DataFrame, path: str, name: str) -> pl.Series:
-    texts = frame.select(duplicates.spelling(path)).to_series()
+    texts = duplicates.spelt(frame, path)
     return pl.Series(name, [xxhash.xxh3_64_intdigest(t) for t in texts], dtype=pl.UInt64)

@@ -93,7 +93,7 @@ class NearDedup(Barrier):
         path = duplicates.path_in(frame.columns, named, self.on, self.against_on)
         made = shingles.sketched(frame.select(rows.text(path)).to_series(), self.unit, self.ngram, bands)
         short = made["whole"].is_null()
-        spelt = frame.filter(short).select(duplicates.spelling(path)).to_series()
+        spelt = duplicates.spelt(frame.filter(short), path)
         read = pl.Series([xxhash.xxh3_64_intdigest(t) for t in spelt], dtype=pl.UInt64)
         return made.with_columns(made["whole"].scatter(short.arg_true(), read))
 

@@ -26,7 +26,7 @@ class PromptLeak(Filter):
     translation that does. Where there is no source, the message before it stands for one, and words that may ask for
     a translation («ترجم ما يلي إلى العربية: …») are no leak unless Arabic follows them. `form` tells where it stands:
     `prefix`, `suffix`, or `whole` if there is nothing else. A row has the score of its worst message. Of 1,896 user
-    turns that one translator published, 31 leak; of 45,000 good pairs, none is dropped (`benchmarks/truth_leaks.py`).
+    turns that one translator published, 31 leak; of 44,000 good pairs, none is dropped (`benchmarks/truth_leaks.py`).
     """
 
     example: ClassVar[dict[str, str]] = {

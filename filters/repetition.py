@@ -43,6 +43,7 @@ class Repetition(Filter):
 
     revision: ClassVar[int] = 2
     measured_by: ClassVar[tuple[str, ...]] = ("min_times",)
+    measured_by: ClassVar[tuple[str, ...]] = ("min_times",)
 
     step: Literal["repetition"] = "repetition"
     on: TextPath = "messages"

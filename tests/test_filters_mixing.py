@@ -230,23 +230,19 @@ def test_neither_order_nor_shards_decide_what_is_an_attractor(order: list[int], 
 
 CONSONANTS = [
     ("Scotland", "اسكتلندا", "SKTLNT"),
-    ("Mississippi", "مسيسبي", "MSB"),
     ("Philippe Schröder", "فيليب شرودر", "FLB SRTR"),
-    ("Geneva", "جنيف", "KNF"),
-    ("Khartoum, Sudan!", "الخرطوم، السودان", ""),
+    ("Geneva!", "جنيف", "KNF"),
+    ("İstanbul", "إسطنبول", "STNBL"),
+    ("Czech", "تشيك", "KSS"),
+    ("a, e, i: 12", "و١٢ا", ""),
     ("", "", ""),
-    ("aeiou 12", "و ا", ""),
 ]
 
 
 @pytest.mark.parametrize(("english", "arabic", "sounds"), CONSONANTS)
 def test_names_sound_alike_in_both_scripts(english: str, arabic: str, sounds: str) -> None:
     frame = pl.DataFrame({"text": [english, arabic]}).select(text.consonants(pl.col("text")).str.strip_chars())
-    if sounds:
-        collapsed = [re.sub(r"(.)\1+", r"\1", told) for told in frame["text"]]
-        assert collapsed == [sounds, sounds]
-    else:
-        assert re.findall("[A-Z]+", frame["text"][0]) == ([] if not english.startswith("K") else ["KRTM", "STN"])
+    assert frame["text"].to_list() == [sounds, sounds]
 
 
 # Shifted stretches
@@ -321,13 +317,13 @@ def test_rows_that_fell_before_do_not_shift_their_neighbours() -> None:
     assert decided(Misaligned(**SIDES), placed(pairs(*NUMBERED)).gather_every(2)).height == 0
 
 
-@pytest.mark.parametrize("shards", [2, 7, 40])
+@pytest.mark.parametrize("shards", [2, 7])
 def test_a_stretch_is_the_same_in_any_shards(shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = placed(pairs(*shifted(NUMBERED, 20, 50, 2)))
     whole = decided(Misaligned(**SIDES), frame)
     assert whole.height >= 28
     assert decided(Misaligned(**SIDES), frame, shards).equals(whole)
-    monkeypatch.setattr(misaligned, "_CHUNK", 11)
+    monkeypatch.setattr(misaligned, "_CHUNK", 13)
     assert decided(Misaligned(**SIDES), frame, shards).equals(whole)
 
 

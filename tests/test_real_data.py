@@ -305,14 +305,15 @@ def test_sentence_pairs_of_two_collections_are_kept_once(shared: Path, sentences
 
 
 def test_numbers_that_differ_are_found_in_a_professional_translation(shared: Path, sentences: Built) -> None:
-    """Most of them are right in their way: a Roman numeral in ciphers, a dual with no number left, a spelt-out name."""
+    """All but one are right in their way: a Roman numeral in ciphers, a dual with no number left, a decade in words."""
     sides = sentences.kept.filter(source="tico19").vstack(
         sentences.lost.filter(source="tico19").select(sentences.kept.columns)
     )
     differ = {(english, arabic) for english, arabic in spelt(sides) if counted(english) != counted(arabic)}
     wrong = sentences.lost.filter(source="tico19", step="numbers")
     assert len(differ) == 12
-    assert set(spelt(wrong)) == differ
+    assert set(spelt(wrong)) < differ
+    assert wrong.height == 1  # the name `B0AT1`, spelt out
 
 
 def counted(text: str) -> Counter[str]:
