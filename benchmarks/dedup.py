@@ -34,7 +34,7 @@ FILES = 8
 SAMPLE = 6_000
 """Rows of which every pair is counted."""
 HOW_TO_MAKE_THEM = (
-    "python3 -m venv rival && rival/bin/pip install 'datatrove[io]==0.10.1' spacy regex tokenizers xxhash\n"
+    "python3 -m venv rival && rival/bin/pip install 'datatrove[io]==0.10.1' spacy regex tokenizers 'xxhash<4'\n"
     "python3 -m venv opus && opus/bin/pip install opusfilter==3.3.1\n"
     "(apart from the project's environment, and from each other)"
 )

@@ -6,7 +6,7 @@ The tests: XQuAD (English, Arabic), ARCD, MMLU in Arabic as AceGPT translated it
 problems of GSM8K (its training part, the only one there is here: a test for this purpose). Every question is planted
 in a row of its own, as it stands or changed; the rows of T0, Alpaca, GPTeacher, Tatoeba and ManyThings hold none of
 them but by chance, so each of theirs that falls is printed, to be read. As a yardstick the same is done with runs of
-8 words that count alike (Tülu 3, arXiv 2411.15124).
+8 words, of which every one counts (Tülu 3, arXiv 2411.15124).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ The model:
 from __future__ import annotations
 
 import functools
-import importlib
+import importlib.util
 import json
 import os
 import re

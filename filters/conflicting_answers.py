@@ -68,4 +68,4 @@ class ConflictingAnswers(Barrier):
 
 def _digests(frame: pl.DataFrame, path: str, name: str) -> pl.Series:
     texts = duplicates.spelt(frame, path)
-    return pl.Series(name, [xxhash.xxh3_64_intdigest(t) for t in texts], dtype=pl.UInt64)
+    return pl.Series(name, [xxhash.xxh3_64_intdigest(t) for t in texts.cast(pl.Binary)], dtype=pl.UInt64)

@@ -45,7 +45,7 @@ class Decontaminate(Filter):
     that asks nothing by itself (which of these is true?), only where all its choices stand as well. Choices alone
     are no match. `detail` names benchmark and row for every language that has a match.
 
-    Tülu 3 (arXiv 2411.15124) takes runs of 8 words, all alike, and half of a test's. Of 8,663 English and 13,409
+    Tülu 3 (arXiv 2411.15124) takes runs of 8 words, and half of a test. Of 8,663 English and 13,409
     Arabic real questions with a tenth of their words changed that finds 76 and 36 %, this 96 and 74 % (98 % of those
     of 20 words and more); as they stand, 97 and 60 % against 100 and 99.7 %. Of 92,609 real rows this drops 2, which
     are such a question to the word (`benchmarks/truth_decontamination.py`). The questions take 1 kB of memory each.
@@ -69,7 +69,7 @@ class Decontaminate(Filter):
     words: Annotated[int, Field(ge=2, le=20)] = 4
     """Words of a run that counts as shared."""  # of changed English questions 3 finds 97 %, 4 96, 8 76; 3 errs once
     min_shared: Annotated[int, Field(ge=2)] = 6
-    """Fewest words in shared runs; a question that has fewer is looked for whole."""  # at 5, 6 good rows fall; at 6, 0
+    """Fewest words in shared runs; a question that has fewer is looked for whole."""  # at 5, 6 good rows fall; at 6 none
     min_words: Annotated[int, Field(ge=1)] | None = 2
     """Fewest words of a question that is looked for whole without its choices; null: none is looked for whole."""
     # as GPT-3 leaves out runs with more than 10 matches, arXiv 2005.14165, appendix C

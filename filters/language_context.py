@@ -77,12 +77,15 @@ class LanguageContext(Barrier):
             return window.over("source", "file", order_by=["position", "shard", "row"])
 
         chance = pl.col("chance").cast(pl.Int64)
-        weight = (2 * chance - _UNIT) ** 2 // _UNIT  # a neighbour that may be either has no say
+        # A neighbour that may well be either has no say: of 90 % its weight is 0.17, of 80 % 0.02.
+        sure = (2 * chance - _UNIT) ** 2 // _UNIT
+        weight = (sure**2 // _UNIT) ** 2 // _UNIT
         seen = index.with_columns(heard=around(weight) / _UNIT, kept=around(weight * chance // _UNIT) / _UNIT)
         context = (pl.col("kept") + _DOUBT) / (pl.col("heard") + 2 * _DOUBT)
         own = (chance / _UNIT).clip(_LEAST, 1 - _LEAST)
         both, neither = own * context, (1 - own) * (1 - context)
         told = seen.with_columns(own=own, context=context).filter(both / (both + neither) < self.min_score)
-        percent = [(100 * pl.col(c)).round().cast(pl.Int32) for c in ("own", "context")]
-        detail = pl.format("{}, to keep by itself {} %, by its neighbours {} %", "label", *percent)
+        percent = [(100 * pl.col(c)).round().cast(pl.Int32).cast(pl.String) for c in ("own", "context")]
+        words = ["label", pl.lit(", to keep by itself "), percent[0], pl.lit(" %, by its neighbours "), percent[1]]
+        detail = pl.concat_str([*words, pl.lit(" %")])
         return told.select("shard", "row", detail=detail, reason=pl.lit("language"))

@@ -8,6 +8,7 @@ import polars as pl
 
 from hala_factory import rows
 from hala_factory.step import Columns, Count, Filter, TextPath, register
+from hala_factory.words import count
 
 
 @register
@@ -36,10 +37,10 @@ class Length(Filter):
 
     def measure(self, frame: pl.DataFrame) -> pl.DataFrame:
         text = pl.col("text")
-        return frame.select(text=rows.text(self.on)).select(
-            chars=text.str.strip_chars().str.len_chars().cast(pl.Int32),
-            words=text.str.count_matches(r"\S+").cast(pl.Int32),
-        )
+        texts = frame.select(text=rows.text(self.on))
+        counts = count(texts["text"], lambda chunk: {"words": chunk.spaced}, ["words"])
+        chars = texts.select(chars=text.str.strip_chars().str.len_chars().cast(pl.Int32))
+        return chars.with_columns(counts["words"].cast(pl.Int32))
 
     def rules(self) -> list[tuple[str, pl.Expr]]:
         chars, words = pl.col("chars"), pl.col("words")

@@ -94,7 +94,7 @@ class NearDedup(Barrier):
         made = shingles.sketched(frame.select(rows.text(path)).to_series(), self.unit, self.ngram, bands)
         short = made["whole"].is_null()
         spelt = duplicates.spelt(frame.filter(short), path)
-        read = pl.Series([xxhash.xxh3_64_intdigest(t) for t in spelt], dtype=pl.UInt64)
+        read = pl.Series([xxhash.xxh3_64_intdigest(t) for t in spelt.cast(pl.Binary)], dtype=pl.UInt64)
         return made.with_columns(made["whole"].scatter(short.arg_true(), read))
 
     @property

@@ -78,7 +78,7 @@ class TemplateCap(Barrier):
         made = table.filter(pl.any_horizontal(pl.col("head", "tail").is_not_null()))
         full = made.with_columns(size=pl.len().over("head", "tail").cast(pl.Int32))
         full = full.filter(pl.col("size") > self.max_rows)
-        draws = [xxhash.xxh3_64_intdigest(f"{self.seed} {id_}") for id_ in full["id"]]
+        draws = [xxhash.xxh3_64_intdigest(f"{self.seed} {id_}".encode()) for id_ in full["id"]]
         drawn = full.with_columns(draw=pl.Series(draws, dtype=pl.UInt64)).sort("draw", "shard", "row")
         turn = pl.int_range(pl.len(), dtype=pl.UInt32).over("head", "tail")
         shown = index.select("shard", "row", "begins", "ends")
@@ -130,7 +130,7 @@ def _chain(parts: pl.Series, name: str, least: int) -> list[pl.Series]:
     asks = np.zeros(len(parts), dtype=bool)
     for number in range(_PARTS):
         part = parts.list.get(number, null_on_oob=True)
-        digests = [0 if p is None else xxhash.xxh3_64_intdigest(p) for p in part]
+        digests = [0 if p is None else xxhash.xxh3_64_intdigest(p) for p in part.cast(pl.Binary)]
         before = (before ^ np.array(digests, dtype=np.uint64)) * _ODD
         before ^= before >> np.uint64(32)
         words += part.str.count_matches(text.WORD_WITH_LETTER).fill_null(0).to_numpy()
