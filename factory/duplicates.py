@@ -57,3 +57,9 @@ def rank(sources: Sequence[str], prefer: Sequence[str]) -> pl.Expr:
     order = [*prefer, *(s for s in sources if s not in prefer)]
     listed = pl.col("source").replace_strict(order, list(range(len(order))), default=len(order), return_dtype=pl.Int32)
     return pl.when("earlier").then(pl.lit(-1, pl.Int32)).otherwise(listed)
+
+
+def stays(against: str | None) -> pl.Expr:
+    """The row that stays: `<cluster> of <of>`, and in which earlier version it stands if it is `before`."""
+    named = pl.format("{} of {}", "cluster", "of")
+    return pl.when("before").then(pl.format("{} in {}", named, pl.lit(against or ""))).otherwise(named)

@@ -81,6 +81,6 @@ class ExactDedup(Barrier):
             "row",
             *self.measures(),
             reason=gone.then(reason),
-            detail=gone.then(pl.format("same text as {} of {}", "cluster", "of")),
+            detail=gone.then(pl.format("same text as {}", duplicates.stays(self.against))),
         )
         return verdicts if self.clusters else verdicts.filter(pl.col("reason").is_not_null())

@@ -133,7 +133,9 @@ class NearDedup(Barrier):
             "row",
             *self.measures(),
             reason=pl.when("gone").then(reason),
-            detail=pl.when("gone").then(pl.format("similarity {} with {} of {}", "similarity", "cluster", "of")),
+            detail=pl.when("gone").then(
+                pl.format("similarity {} with {}", "similarity", duplicates.stays(self.against))
+            ),
         )
 
 

@@ -39,6 +39,7 @@ class Repetition(Filter):
     }
 
     revision: ClassVar[int] = 2
+    measured_by: ClassVar[tuple[str, ...]] = ("min_times",)
 
     step: Literal["repetition"] = "repetition"
     on: TextPath = "messages"
@@ -106,8 +107,8 @@ def _pieces(chunk: Chunk) -> dict[str, Ints]:
     """How many lines and paragraphs of each text stood before in it, of how many, and their characters."""
     breaks = chunk.marks("\n")
     found, repeated = _again(chunk, breaks, "line")
-    near = np.diff(breaks) == 1
-    paragraphs = breaks[np.append(near, False) | np.append(False, near)]
+    near = np.flatnonzero(np.diff(breaks) == 1)
+    paragraphs = breaks[np.union1d(near, near + 1)]
     return found | _again(chunk, paragraphs[repeated[chunk.row(paragraphs)]], "paragraph")[0]
 
 

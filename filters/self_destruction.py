@@ -49,7 +49,7 @@ _BREAKS: dict[Task, str] = {
         r"|\bgrammatical\w*\s+(?:correct|errors?|mistakes?|incorrect)"
         r"|\b(?:spelling|grammar|punctuation)\s+(?:errors?|mistakes?)"
         r"|\b(?:fix|correct|proofread)\s+(?:the|this|any)\s+(?:following\s+|given\s+|errors?\s+in\s+(?:the|this)\s+)*"
-        rf"{_ON_TEXT}\b"
+        r"(?:sentences?|texts?|phrases?|paragraphs?|passages?)\b"  # a statement may be wrong otherwise
         r"|\b(?:insert|add|use|place|provide|correctly)\b[^.?\n]{0,30}\b(?:commas?|apostrophes?|semicolons?|punctuat\w+)\b"
     ),
     "letters": (
@@ -101,6 +101,7 @@ class SelfDestruction(Filter):
         "kept": "Answer politely: Where is the station? → أجب بلطف: أين المحطة؟",
         "dropped": "Fix the spelling: Wher is teh station? → صحح الإملاء: أين المحطة؟",
     }
+    revision: ClassVar[int] = 2
     judged_by: ClassVar[tuple[str, ...]] = ("tasks", "drop_echo")
 
     step: Literal["self_destruction"] = "self_destruction"

@@ -125,7 +125,7 @@ TEXTS: list[tuple[Filter, str, dict[str, Any], str | None]] = [
     ),
     (GopherQuality(**ANY_WORDS, stop_words=None), "Nobody knows where", {"stop_words": 0}, None),
     (GopherQuality(**ANY_WORDS, stop_words="ar"), "سافر من القاهرة إلى تونس", {"stop_words": 2}, None),
-    (GopherQuality(**ANY_WORDS, stop_words="ar"), "منذ القاهرة وإلى تونس", {"stop_words": 0}, "too_few_stop_words"),
+    (GopherQuality(**ANY_WORDS, stop_words="ar"), "منذ القاهرة وإلى تونس", {"stop_words": 1}, "too_few_stop_words"),
     (
         GopherQuality(**ANY_WORDS, min_alphabetic_words=None, stop_words=["Nobody", "C++"]),
         "Nobody knows C++",

@@ -140,7 +140,7 @@ def test_what_an_earlier_version_holds_is_dropped_and_nothing_is_said_of_that_ve
     shards = [("now", said(NEWS, PROSE, PROSE)), ("then", said(NEWS, NEWS, ARABIC))]
     told = decided(step(against="small@1.0.0"), *shards, earlier=1)
     assert told.select("id", "reason").rows() == [("now0", "in_earlier_version"), ("now1", None), ("now2", reason)]
-    assert told["detail"][0] == detail.format("then0 of then")
+    assert told["detail"][0] == detail.format("then0 of then in small@1.0.0")
 
 
 @pytest.mark.parametrize("step", [ExactDedup, NearDedup])

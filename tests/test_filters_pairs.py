@@ -166,6 +166,7 @@ ASKED: list[tuple[list[Turn], list[Turn], dict[str, Any], str | None]] = [
     ([("Count the vowels in: banana", "3")], [("عد الحروف.", "3")], {"task": "counting"}, "task_breaks"),
     ([("How many words are in this line?", "Seven")], [("كم كلمة؟", "سبع")], {"task": "counting"}, "task_breaks"),
     ([("Fix the grammar: they was late", "They were")], [("صحح", "كانوا")], {"task": "grammar"}, "task_breaks"),
+    ([("Correct the statement: Bats are birds.", "They are not")], [("صحح العبارة: الخفافيش طيور", "ليست طيورًا")], {"task": ""}, None),
     ([("Name two fruits that start with A.", "Apple")], [("سم", "تفاح")], {"task": "letters"}, "task_breaks"),
     ([("Sort the names in alphabetical order.", "Al, Bo")], [("رتب", "آل، بو")], {"task": "letters"}, "task_breaks"),
     ([("Find a word that rhymes with 'day'.", "May")], [("قافية", "مايو")], {"task": "rhyme"}, "task_breaks"),
