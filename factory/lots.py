@@ -19,7 +19,7 @@ def draw(frame: pl.DataFrame, seed: int) -> pl.Series:
         pl.col("origin").struct.field(name).cast(pl.String).fill_null("") for name in ("file", "position", "part")
     ]
     spelt = frame.select(pl.concat_str([pl.lit(str(seed)), "id", *origin], separator="\x1f")).to_series()
-    return pl.Series("lot", [xxhash.xxh3_64_intdigest(text) for text in spelt], dtype=pl.UInt64)
+    return pl.Series("lot", [xxhash.xxh3_64_intdigest(line) for line in spelt.cast(pl.Binary)], dtype=pl.UInt64)
 
 
 def stratum(by: list[str], edges: Mapping[str, list[float]]) -> pl.Expr:

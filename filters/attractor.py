@@ -154,7 +154,7 @@ def _folded(said: pl.Expr) -> pl.Expr:
 
 
 def _digests(texts: pl.Series) -> pl.Series:
-    return pl.Series([xxhash.xxh3_64_intdigest(t) for t in texts], dtype=pl.UInt64)
+    return pl.Series([xxhash.xxh3_64_intdigest(t) for t in texts.cast(pl.Binary)], dtype=pl.UInt64)
 
 
 def _pairs(lines: pl.LazyFrame) -> pl.DataFrame:

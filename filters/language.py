@@ -12,8 +12,10 @@ from hala_factory.errors import InputError
 from hala_factory.step import Columns, Count, Filter, Share, TextPath, register
 
 _TOLD = 0.25
-"""Likelihood of the likeliest language of a message that speaks for itself. Code and lists of names have less: of
-20,000 instruction rows 514 hold an English message labelled otherwise, 60 with more; of Danish messages 2 % have less."""
+"""Likelihood of the likeliest language of a message that speaks for itself.
+
+Code and lists of names have less: of 20,000 instruction rows 514 hold an English message labelled otherwise, 60 with
+more; of Danish messages 2 % have less."""
 
 
 @register
@@ -62,7 +64,8 @@ class Language(Filter):
     model: str | None = None
     """Path of another fastText model with `__label__` labels (lid.176.bin, GlotLID, …), which has the last word."""
     head_chars: Annotated[int, Field(ge=50)] = 150
-    """How many characters decide."""  # on 20,000 instruction rows as true as 500 (48 and 56 false drops), in half the time
+    """How many characters decide."""
+    # on 20,000 instruction rows as true as 500 (48 and 56 false drops), in half the time
 
     def faults(self, columns: Columns) -> list[tuple[str, str]]:
         found = super().faults(columns)

@@ -149,15 +149,15 @@ def _grams(chunk: Chunk, min_times: int) -> dict[str, Ints]:
     for n in range(2, max(DUPLICATE) + 1):
         where, first = _repeated(keys)
         again = at[where]
+        known[again] = keys[where]
+        at = np.sort(again)
         if n in TOP:
             found[f"top_{n}_gram"] = _top(chunk, n, again, first, min_times)
         else:
-            hits = _spoken_before(chunk, n, again, first)
+            hits = _spoken_before(n, at, known[at])
             chars = np.bincount(chunk.texts[hits], chunk.lengths[hits + n] - chunk.lengths[hits], len(chunk))
             found[f"duplicate_{n}_gram"] = chars.astype(np.int64)
-        known[again] = keys[where]
-        again.sort()
-        at = again[:-1][np.diff(again) == 1]
+        at = at[:-1][np.diff(at) == 1]
         keys = known[at] * _NEXT + words[at + n]
     return found
 
@@ -205,34 +205,8 @@ def _top(chunk: Chunk, n: int, at: Ints, first: Flags, min_times: int) -> Ints:
     return times * (chunk.lengths[np.minimum(leads + n, tokens)] - chunk.lengths[leads] + n - 1)
 
 
-def _spoken_before(chunk: Chunk, n: int, at: Ints, first: Flags) -> Ints:
+def _spoken_before(n: int, at: Ints, grams: Keys) -> Ints:
     """Where grams begin that stood before, read from left to right; a gram that is counted is stepped over."""
-    hits = _steps(n, np.sort(at[~first]))
-    # Where the first place of a gram is stepped over, the second is no hit: such texts are read place by place.
-    new = at[first]
-    over = new[new < np.append(-n, hits)[np.searchsorted(hits, new)] + n]
-    if not len(over):
-        return hits
-    careful = np.zeros(len(chunk), dtype=np.bool_)
-    careful[chunk.texts[over]] = True
-    mine = careful[chunk.texts[at]]
-    order = np.argsort(at[mine])
-    read = _read(n, at[mine][order], np.cumsum(first)[mine][order])
-    return np.append(hits[~careful[chunk.texts[hits]]], read)
-
-
-def _steps(n: int, at: Ints) -> Ints:
-    """The first of these places, the next that is at least `n` further, and so on."""
-    hits, free = [], 0
-    for place in at.tolist():
-        if place >= free:
-            hits.append(place)
-            free = place + n
-    return np.array(hits, dtype=np.int64)
-
-
-def _read(n: int, at: Ints, grams: Ints) -> Ints:
-    """The same for places of which only those count whose gram stood at one before that was not stepped over."""
     hits, free, seen = [], 0, set()
     for place, gram in zip(at.tolist(), grams.tolist(), strict=True):
         if place < free:

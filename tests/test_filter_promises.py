@@ -23,7 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "language_context": {"keep": ["en", "und"]},
     "length": {"min_chars": 3, "max_chars": 60, "min_words": 2, "max_words": 9},
     "gopher_quality": {"min_words": 4},
-    "quality_estimate": {"scorer": "tests.test_filters_mixing:likeness", "min_score": 0.5},
+    "quality_estimate": {"scorer": "tests.scorers:likeness", "min_score": 0.5},
     "mix": {"weights": {"one": 1}},
     "banned_words": {"words": ["word word", "سلام", "مُحمّد", "C++", "🎉", "中文"]},
     "classifier": {"model": str(lid.bundled()), "label": "en"},
