@@ -5,10 +5,11 @@ The model:
   punctuation do not count; where a clause ends is remembered, so that a whole one is told from a part of one.
 - A *gram* is a run of so many words. The grams of a batch are looked up at once in one sorted array, behind a
   bitmap that few others pass: a text that shares nothing costs next to nothing.
-- A gram that many questions share (an instruction, a template) tells none of them apart and does not count; the
-  *telling* words of a question are those that stand in a gram that does.
-- A word *weighs* as much as it is rare among the questions: `what is the name of the` is no evidence of any.
-- A question with too few telling words is found where it stands whole, between two ends of clauses.
+- A gram that many questions share (an instruction, a template) tells none of them apart: by it none is found.
+- Shared grams say where in the text a question would begin; from there the two are laid side by side, word for word,
+  and each word of the question that stands there counts, by its *weight*: how rare it is among the questions.
+- A question of too few words, or of too few grams that are its own, is found where it stands whole, between two ends
+  of clauses.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ Ints = NDArray[np.int64]
 Places = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
-_DROPPED, _SPACE, _BREAK = 0, 1, 2
-_BREAKS = frozenset('\n\r\v\f\u2028\u2029.?!:;…؟؛۔。？！：；"“”„«»')
-_NO_SIGNS = frozenset("|~<>")  # of mathematics, but mostly marks of Markdown and HTML
+_DROPPED, _SPACE, _DASH, _BREAK, _SEVERAL = range(5)
+_BREAKS = frozenset('\t\n\r\v\f\u2028\u2029.?!:;…؟؛۔。？！：；"“”„«»‹›()[]{}|~<>*#`•·–—―')
+_DASHES = frozenset("-‐‑‒")  # they end a clause beside a space, and join a word's parts elsewhere
 _SAME = {"ى": "ي", "ی": "ي", "ة": "ه", "ک": "ك"}  # as in `text.matching_key`
 _IDEOGRAPHS = ((0x3040, 0x3100), (0x3400, 0xA000), (0xF900, 0xFB00), (0x20000, 0x32000))
 """Scripts that put no space between words: every character is one. They take turns at `_SHARED` codes."""
@@ -44,6 +45,7 @@ _MIX, _STEP = np.uint64(0x9E3779B97F4A7C15), 0xD1342543DE82EF95  # odd, so that 
 _MASKS = np.array([(1 << 16 * n) - 1 for n in range(5)], dtype=np.uint64)
 _NONE = np.empty(0, dtype=np.int64)
 _DRIFT = 3  # words put in or left out between two shared runs
+_PLACES = 16  # at which one question is laid beside one text
 _LONGEST = 64  # characters of a word that are looked at; a longer one is told by them and its length
 
 
@@ -99,18 +101,16 @@ def spelt(text: str) -> str:
 def words_of(texts: Sequence[str]) -> Words:
     """The words of texts, in their order."""
     joined = "\n".join(texts)
-    if _LIGATURE.search(joined):
-        texts = [spelt(text) for text in texts]
-        joined = "\n".join(texts)
     codes, alone_from = _codes(joined)
+    if not joined.isascii() and (codes == _SEVERAL).any():
+        return words_of([spelt(text) for text in texts])
     kept = None
     if not codes.all():
         kept = np.flatnonzero(codes)
         codes = codes[kept]
     starts, ends = _bounds(codes, alone_from)
-    breaks = np.flatnonzero(codes == _BREAK)
     closes = np.zeros(len(starts), dtype=np.bool_)
-    before = np.searchsorted(starts, breaks) - 1
+    before = np.searchsorted(starts, _breaks(codes)) - 1
     closes[before[before >= 0]] = True
     closes[-1:] = True
     keys = _hashed(codes, starts, ends - starts)
@@ -130,6 +130,13 @@ def _codes(text: str) -> tuple[Codes, int]:
     signs = np.flatnonzero(codes > _LAST_LETTER)
     codes[signs] = folds[codes[signs] - (_LAST_LETTER + 1)]
     return codes, alone_from
+
+
+def _breaks(codes: Codes) -> Ints:
+    """Where clauses end."""
+    dashes = np.flatnonzero(codes == _DASH)
+    loose = (codes[dashes - 1] <= _BREAK) | (codes[(dashes + 1) % len(codes)] <= _BREAK)
+    return np.concatenate([np.flatnonzero(codes == _BREAK), dashes[loose]])
 
 
 def _bounds(codes: Codes, alone_from: int) -> tuple[Ints, Ints]:
@@ -182,11 +189,15 @@ def _tables() -> tuple[Codes, int]:
         kind = unicodedata.category(character)
         if character in _BREAKS:
             folds[code] = _BREAK
+        elif character in _DASHES:
+            folds[code] = _DASH
+        elif _LIGATURE.match(character):
+            folds[code] = _SEVERAL
         elif kind in ("Mn", "Me", "Cf") or character == "ـ":
             folds[code] = _DROPPED
         elif kind[0] in "LN" or kind == "Mc":
             plain[code] = _plain(character, kind)
-        elif kind == "Sm" and character not in _NO_SIGNS:
+        elif kind == "Sm":
             signs.append(code)
     # ASCII keeps its own numbers, so that its codes are bytes.
     numbers = {c: n for n, c in enumerate(sorted({c for c in plain.values() if not c.isascii()}), 128)}
@@ -237,22 +248,22 @@ class Index:
 
     words: int
     """Words of a gram."""
-    min_words: int
-    """Fewest words in shared grams of a question that is found."""
+    min_shared: int
+    """Fewest words that a text has in common with a question that is found by grams."""
+    keys: Keys
+    """The words of all questions, one after the other."""
+    weights: NDArray[np.float64]
+    """What each of them weighs."""
+    begins: Ints
+    """Where those of each question begin, and where the last one's end."""
     grams: Keys
-    """Sorted, a line for every place of a gram."""
+    """Sorted, a line for every question that has one."""
     question: Places
     """Whose gram it is."""
     place: Places
-    """The word of the question at which it begins."""
+    """The word of the question at which it first begins."""
     seen: NDArray[np.uint8]
     """A bit for every value of the first bits of a gram, set where one has it."""
-    begins: Ints
-    """Where the words of each question begin among all."""
-    weights: NDArray[np.float64]
-    """The sum of the weights of all words before each."""
-    telling: NDArray[np.float64]
-    """What the telling words of each question weigh."""
     wholes: Keys
     """Sorted keys of the questions that are found whole."""
     whole: Ints
@@ -260,17 +271,25 @@ class Index:
     sizes: tuple[int, ...]
     """The numbers of words that they have."""
 
+    @functools.cached_property
+    def counts(self) -> Ints:
+        """Words of each question."""
+        return np.diff(self.begins)
+
+    @functools.cached_property
+    def min_grams(self) -> int:
+        """Fewest grams that a text has in common with a question that is found by grams."""
+        return _min_grams(self.words, self.min_shared)
+
 
 @dataclass(frozen=True)
 class Matches:
-    """Questions that stand in texts."""
+    """Questions that stand in texts, a line for each place where one does."""
 
     text: Ints
     question: Ints
     share: NDArray[np.float64]
-    """Share of the question that stands in shared runs, by weight; 1 where it stands whole."""
-    words: Ints
-    """Words in shared runs."""
+    """Share of the question that stands there, by weight; 1 where it stands whole."""
     first: Ints
     """The first word of the match among those of the texts."""
     last: Ints
@@ -283,7 +302,7 @@ def index(
     questions: Sequence[str],
     *,
     words: int,
-    min_words: int,
+    min_shared: int,
     max_questions: int,
     whole: bool = True,
     only_whole: Sequence[int] = (),
@@ -293,63 +312,78 @@ def index(
     Args:
         questions: They are told apart by their order; none stands twice.
         words: Words of a gram.
-        min_words: Fewest words in shared grams. A question that has fewer telling words is looked for whole.
+        min_shared: Fewest words in common. A question that has fewer is looked for whole.
         max_questions: A gram that more of them share does not count; nor does one that a tenth of them share.
         whole: Whether any question is looked for whole.
         only_whole: Those that are found in no other way.
     """
     said = words_of(questions)
     begins = np.searchsorted(said.text, np.arange(len(questions) + 1))
-    starts = said.starts(words)
-    grams, question = said.runs(starts, words), said.text[starts]
-    few_enough = _of_few(grams, question, max(1, min(max_questions, len(questions) // 10)))
-    kept = few_enough & ~np.isin(question, np.asarray(only_whole, dtype=np.int64))
-    grams, question, place = grams[kept], question[kept], (starts - begins[question])[kept]
+    counts = np.diff(begins)
+    grams, question, place = _own(said, begins, words, max(1, min(max_questions, len(questions) // 10)))
+    many = np.bincount(question, minlength=len(questions))
+    by_grams = (many >= _min_grams(words, min_shared)) & (counts >= min_shared)
+    by_grams[np.asarray(only_whole, dtype=np.int64)] = False
+    kept = by_grams[question]
+    grams = grams[kept]
 
-    asked_in = np.unique(np.rec.fromarrays([said.keys, said.text]))["f0"]
-    spoken, in_questions = np.unique(asked_in, return_counts=True)
-    rare = np.log((len(questions) + 1) / in_questions)
-    weights = np.concatenate([[0.0], np.cumsum(rare[np.searchsorted(spoken, said.keys)])])
-
-    reach = _reach(question, place, words)
-    left = begins[question] + place
-    telling = np.bincount(question, weights[left + reach] - weights[left], len(questions))
-    few = np.bincount(question, reach, len(questions)) < min_words
-    short = np.flatnonzero(few & (np.diff(begins) > 0) & whole)
-    sizes = np.diff(begins)[short]
+    short = np.flatnonzero(~by_grams & (counts > 0) & whole)
+    sizes = counts[short]
     wholes = np.empty(len(short), dtype=np.uint64)
     for size in np.unique(sizes).tolist():
         wholes[sizes == size] = said.runs(begins[short[sizes == size]], size)
-    order, by_key = np.argsort(grams, kind="stable"), np.argsort(wholes, kind="stable")
+    by_key = np.argsort(wholes, kind="stable")
     return Index(
         words=words,
-        min_words=min_words,
-        grams=grams[order],
-        question=question[order].astype(np.int32),
-        place=place[order].astype(np.int32),
-        seen=_bitmap(grams),
+        min_shared=min_shared,
+        keys=said.keys,
+        weights=_weights(said, len(questions)),
         begins=begins,
-        weights=weights,
-        telling=np.where(few, np.inf, telling),
+        grams=grams,
+        question=question[kept].astype(np.int32),
+        place=place[kept].astype(np.int32),
+        seen=_bitmap(grams),
         wholes=wholes[by_key],
         whole=short[by_key],
         sizes=tuple(np.unique(sizes).tolist()),
     )
 
 
-def _of_few(grams: Keys, question: Ints, most: int) -> Flags:
-    """Which grams stand in no more than so many questions."""
-    once = np.unique(np.rec.fromarrays([grams, question]))["f0"]
-    which, counts = np.unique(once, return_counts=True)
-    return np.isin(grams, which[counts <= most])
+def _min_grams(words: int, min_shared: int) -> int:
+    return -(-min_shared // words)
 
 
-def _reach(group: Ints, place: Ints, words: int) -> Ints:
-    """How many words each run adds to those that begin after it; sorted by group and place."""
-    reach = np.full(len(place), words)
-    same = group[1:] == group[:-1]
-    reach[:-1][same] = np.minimum(words, (place[1:] - place[:-1])[same])
-    return reach
+def _own(said: Words, begins: Ints, words: int, most: int) -> tuple[Keys, Ints, Ints]:
+    """The grams that no more than so many questions share, sorted: each with its question and where it begins."""
+    starts = said.starts(words)
+    grams, question = said.runs(starts, words), said.text[starts]
+    order = np.lexsort((starts, question, grams))
+    order = order[_heads(grams[order], question[order])]  # the first place of each in a question
+    grams, question = grams[order], question[order]
+    heads = np.flatnonzero(_heads(grams))
+    sharing = np.diff(heads, append=len(grams))
+    few = np.repeat(sharing <= most, sharing)
+    return grams[few], question[few], (starts[order] - begins[question])[few]
+
+
+def _weights(said: Words, questions: int) -> NDArray[np.float64]:
+    """How rare each word is among the questions."""
+    order = np.lexsort((said.text, said.keys))
+    keys, text = said.keys[order], said.text[order]
+    number = np.cumsum(_heads(keys)) - 1
+    in_questions = np.bincount(number[_heads(keys, text)])
+    weights = np.empty(len(keys))
+    weights[order] = np.log((questions + 1) / in_questions)[number]
+    return weights
+
+
+def _heads(*columns: NDArray[np.generic]) -> Flags:
+    """Which lines differ from the one before them."""
+    heads = np.zeros(len(columns[0]), dtype=np.bool_)
+    heads[:1] = True
+    for column in columns:
+        heads[1:] |= column[1:] != column[:-1]
+    return heads
 
 
 def _bitmap(grams: Keys) -> NDArray[np.uint8]:
@@ -365,69 +399,85 @@ def _bit(high: Keys) -> NDArray[np.uint8]:
 
 
 def find(known: Index, words: Words) -> Matches:
-    """The questions that stand in texts, a line for each place where one does."""
-    text, question, place, at = _shared(known, words)
-    # What is copied keeps its distance from where the question begins, but for a few words put in or left out.
-    shift = at - place
-    order = np.lexsort((shift, question, text))
-    gap = np.ones(len(order), dtype=np.bool_)
-    moved = np.diff(shift[order]) > _DRIFT
-    gap[1:] = moved | (np.diff(text[order]) != 0) | (np.diff(question[order]) != 0)
-    group = np.empty(len(order), dtype=np.int64)
-    group[order] = np.cumsum(gap) - 1
-    order = np.lexsort((place, group))
-    group, text, question, place, at = (values[order] for values in (group, text, question, place, at))
-    heads = np.flatnonzero(np.diff(group, prepend=-1))
-    reach = _reach(group, place, known.words)
-    left = known.begins[question] + place
-    weight = np.bincount(group, known.weights[left + reach] - known.weights[left], len(heads))
-    words_asked = np.bincount(group, reach, len(heads))
-    # Words that a question says twice are not found twice where a text says them once.
-    order = np.lexsort((at, group))
-    found = np.minimum(words_asked, np.bincount(group, _reach(group[order], at[order], known.words), len(heads)))
-    share = weight * found / words_asked / known.telling[question[heads]]
-    first = np.minimum.reduceat(at, heads) if len(heads) else at
-    last = np.maximum.reduceat(at, heads) + known.words - 1 if len(heads) else at
-    by_grams = (
-        text[heads],
-        question[heads],
-        share,
-        found.astype(np.int64),
-        first,
-        last,
-        np.zeros(len(heads), np.bool_),
-    )
-    enough = np.flatnonzero((found >= known.min_words) & (share > 0))
-    pairs = zip(by_grams, _whole(known, words), strict=True)
-    both = [np.concatenate([held[enough], whole]) for held, whole in pairs]
-    return Matches(*both)
+    """The questions that stand in texts."""
+    pairs = zip(_in_part(known, words), _whole(known, words), strict=True)
+    return Matches(*(np.concatenate(pair) for pair in pairs))
 
 
-def _shared(known: Index, words: Words) -> tuple[Ints, Ints, Ints, Ints]:
-    """Every gram of the texts that is a question's: text, question, and the word at which it begins in either."""
+_Lines = tuple[Ints, Ints, NDArray[np.float64], Ints, Ints, Flags]
+"""The columns of `Matches`."""
+
+
+def _in_part(known: Index, words: Words) -> _Lines:
+    """Every question that shares grams with a text, laid beside it where these say that it begins."""
+    text, question, begin = _begins(known, words)
+    # A question to which a few words were put, or that lacks some, goes on a little further along.
+    group = np.cumsum(_heads(text, question) | (np.diff(begin, prepend=0) > _DRIFT)) - 1
+    heads = np.flatnonzero(_heads(group))
+    line, place = _spread(known.counts[question])
+    at = begin[line] + place
+    inside = (at >= 0) & (at < len(words.keys))
+    line, place, at = line[inside], place[inside], at[inside]
+    same = words.keys[at] == known.keys[known.begins[question[line]] + place]
+    same &= words.text[at] == text[line]
+    line, place, at = line[same], place[same], at[same]
+
+    sizes = known.counts[question[heads]]
+    which, among = _spread(sizes)
+    said = np.zeros(len(which), dtype=np.bool_)
+    said[(np.cumsum(sizes) - sizes)[group[line]] + place] = True
+    weights = known.weights[known.begins[question[heads]][which] + among]
+    count = np.bincount(which[said], minlength=len(heads))
+    share = np.bincount(which, weights * said, len(heads)) / np.bincount(which, weights, len(heads))
+    starts = np.flatnonzero(_heads(group[line]))
+    first, last = (f.reduceat(at, starts) if len(at) else at for f in (np.minimum, np.maximum))
+    kept = np.flatnonzero(count >= known.min_shared)
+    heads = heads[kept]
+    return text[heads], question[heads], share[kept], first[kept], last[kept], np.zeros(len(kept), dtype=np.bool_)
+
+
+def _begins(known: Index, words: Words) -> tuple[Ints, Ints, Ints]:
+    """Where questions would begin in texts that share enough grams with them, sorted: text, question, word."""
     at = words.starts(known.words)
     grams = words.runs(at, known.words)
     high = grams >> np.uint64(62 - len(known.seen).bit_length())
     maybe = np.flatnonzero(known.seen[high >> np.uint64(3)] & _bit(high))
-    at, grams = at[maybe], grams[maybe]
-    lines, which = _looked_up(known.grams, grams)
-    text, question = words.text[at[which]], known.question[lines].astype(np.int64)
-    # Most texts share one gram or two with a question: not enough. Others that get the same number do no harm.
+    lines, which = _looked_up(known.grams, grams[maybe])
+    at = at[maybe[which]]
+    text, question = words.text[at], known.question[lines].astype(np.int64)
+    # Most texts share one gram with a question: not enough. Here others may get the same number, below they do not.
     number = (text * 1_000_003 + question) & ((1 << 18) - 1)
-    several = np.bincount(number)[number] * known.words >= known.min_words
-    return text[several], question[several], known.place[lines[several]].astype(np.int64), at[which[several]]
+    several = np.bincount(number)[number] >= known.min_grams
+    text, question, begin = text[several], question[several], (at - known.place[lines])[several]
+
+    order = np.lexsort((begin, question, text))
+    text, question, begin = text[order], question[order], begin[order]
+    pair = np.cumsum(_heads(text, question)) - 1
+    heads = np.flatnonzero(_heads(pair, begin))
+    strength = np.diff(heads, append=len(begin))
+    # Of a text that says one thing over and over only the places of most grams.
+    strongest = np.lexsort((-strength, pair[heads]))
+    rank = _spread(np.bincount(pair[heads]))[1]
+    enough = np.bincount(pair) >= known.min_grams
+    kept = heads[np.sort(strongest[(rank < _PLACES) & enough[pair[heads][strongest]]])]
+    return text[kept], question[kept], begin[kept]
+
+
+def _spread(counts: Ints) -> tuple[Ints, Ints]:
+    """So many lines for each: which one a line belongs to, and its number among those of the same."""
+    which = np.repeat(np.arange(len(counts)), counts)
+    return which, np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _looked_up(keys: Keys, wanted: Keys) -> tuple[Ints, Ints]:
     """Every line of sorted `keys` that holds one of those wanted, and which of these it is."""
     begins = np.searchsorted(keys, wanted, side="left")
-    counts = np.searchsorted(keys, wanted, side="right") - begins
-    which = np.repeat(np.arange(len(wanted)), counts)
-    return np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts - begins, counts), which
+    which, among = _spread(np.searchsorted(keys, wanted, side="right") - begins)
+    return begins[which] + among, which
 
 
-def _whole(known: Index, words: Words) -> tuple[Ints, Ints, NDArray[np.float64], Ints, Ints, Ints, Flags]:
-    """Every question that stands whole, as a line of `Matches`."""
+def _whole(known: Index, words: Words) -> _Lines:
+    """Every question that stands whole between two ends of clauses."""
     opening = np.flatnonzero(words.opens)
     lines, begins, sizes = [_NONE], [_NONE], [_NONE]
     for size in known.sizes:
@@ -439,4 +489,4 @@ def _whole(known: Index, words: Words) -> tuple[Ints, Ints, NDArray[np.float64],
         sizes.append(np.full(len(held), size))
     first, count = np.concatenate(begins), np.concatenate(sizes)
     question, sure = known.whole[np.concatenate(lines)], np.ones(len(first), dtype=np.bool_)
-    return words.text[first], question, sure.astype(np.float64), count, first, first + count - 1, sure
+    return words.text[first], question, sure.astype(np.float64), first, first + count - 1, sure

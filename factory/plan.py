@@ -43,7 +43,8 @@ class Stage:
     steps: tuple[Step, ...] = ()
     use: SourceUse | None = None
     located: reader.Located | None = None
-    engine: Engine | None = None
+    engines: Mapping[str, Engine] = field(default_factory=dict)
+    """What answers for its step, by the field that names the model."""
     earlier: Path | None = None
     """The folder of an earlier corpus that a barrier compares with."""
     tests: Mapping[str, benchmarks.Located] = field(default_factory=dict)
@@ -187,7 +188,8 @@ def _stage(
         "steps": [s.identity() for s in steps],
         "layout": FORMAT,
     }
-    engine, earlier = None, None
+    earlier = None
+    engines: dict[str, Engine] = {}
     tests = _tests(steps, ready, store, manifest)
     if tests:
         decided["tests"] = {name: located.identity for name, located in tests.items()}
@@ -199,10 +201,11 @@ def _stage(
             earlier, decided["earlier"] = _earlier(first, ready, store)
     elif isinstance(first, Ask):
         kind = "ask"
-        engine = engine_for(first, ready, store, manifest)
-        decided["model"] = engine.identity
-        decided["called"] = ready.model(first.model)[0]
-    return Stage(name, kind, fingerprint(decided), inputs, steps, engine=engine, earlier=earlier, tests=tests)
+        asked = first.asked()
+        engines = {field: engine_for(model, ready, store, manifest) for field, model in asked.items()}
+        decided["models"] = {field: engine.identity for field, engine in engines.items()}
+        decided["called"] = {field: ready.model(model)[0] for field, model in asked.items()}
+    return Stage(name, kind, fingerprint(decided), inputs, steps, engines=engines, earlier=earlier, tests=tests)
 
 
 def _tests(
@@ -251,9 +254,9 @@ def _earlier(step: Barrier, ready: Ready, store: Store) -> tuple[Path, str]:
     return store.corpus(name, version), manifest["digest"]
 
 
-def engine_for(step: Ask, ready: Ready, store: Store, manifest: dict[str, Any] | None) -> Engine:
-    """The engine of the model that answers for this step, its revision on the Hub resolved to a commit."""
-    name, model = ready.model(step.model)
+def engine_for(asked: str, ready: Ready, store: Store, manifest: dict[str, Any] | None) -> Engine:
+    """The engine of a model that a step asks, its revision on the Hub resolved to a commit."""
+    name, model = ready.model(asked)
     revision = model.revision
     if model.hub and not model.path and model.engine in ("vllm", "local"):
         locked = _locked(ready, manifest, "models", name).get("revision")

@@ -21,7 +21,7 @@ from hala_factory import rows, yamlfile
 from hala_factory.catalog import Key, Loaded, Model, Scalar, Source
 from hala_factory.contracts import Contract
 from hala_factory.errors import Fault, InputError, did_you_mean
-from hala_factory.step import Columns, Step, registered
+from hala_factory.step import Ask, Columns, Step, registered
 from hala_factory.validation import validate
 
 Export = Literal["messages", "conversations"]
@@ -304,10 +304,10 @@ def _sources(recipe: Recipe, catalog: Loaded, spots: _Spots, faults: list[Fault]
 def _check_models(recipe: Recipe, catalog: Loaded, spots: _Spots, faults: list[Fault]) -> None:
     document, known = spots.document, catalog.catalog.models
     for i, step in enumerate(recipe.steps):
-        model = getattr(step, "model", None)
-        if isinstance(model, str) and step.asks and model not in known:
-            faults.append(spots.step(i, "model", f"unknown model {model!r}{did_you_mean(model, known)}"))
-    asked = {getattr(s, "model", None) for s in recipe.steps if s.asks}
+        for field, model in step.asked().items() if isinstance(step, Ask) else ():
+            if model not in known:
+                faults.append(spots.step(i, field, f"unknown model {model!r}{did_you_mean(model, known)}"))
+    asked = {model for s in recipe.steps if isinstance(s, Ask) for model in s.asked().values()}
     for name, each in recipe.profiles.items():
         for model, stands_in in each.models.items():
             at = ("profiles", name, "models", model)

@@ -32,14 +32,24 @@ Change = Callable[[str, Counter[str]], str]
 
 
 def rewrite(
-    frame: pl.DataFrame, on: str, trigger: pl.Expr, kinds: Sequence[str], change: Change
+    frame: pl.DataFrame,
+    on: str,
+    trigger: pl.Expr,
+    kinds: Sequence[str],
+    change: Change,
+    spared: pl.Expr | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The frame with the texts of the path `on` changed, and how much was changed in each row by kind.
 
-    Only texts for which `trigger` holds are changed: what `change` looks for, it must let through.
+    Only texts for which `trigger` holds are changed: what `change` looks for, it must let through. A row stays as it
+    is if `spared` holds for any of its texts.
     """
     column, _, part = on.partition(".")
-    suspects = _texts(frame, column, part).filter(trigger.fill_null(False))
+    texts = _texts(frame, column, part)
+    suspects = texts.filter(trigger)
+    if spared is not None and suspects.height:
+        left_alone = texts.join(suspects, on="row", how="semi").filter(spared)
+        suspects = suspects.join(left_alone, on="row", how="anti", maintain_order="left")
     counts = {kind: [0] * frame.height for kind in kinds}
     made: dict[int, dict[Any, str]] = {}
     while suspects.height:
@@ -52,14 +62,12 @@ def rewrite(
                 again.append((row, place, changed))
                 for kind, count in found.items():
                     counts[kind][row] += count
-        suspects = pl.DataFrame(again, schema=suspects.schema, orient="row").filter(trigger.fill_null(False))
+        suspects = pl.DataFrame(again, schema=suspects.schema, orient="row").filter(trigger)
     measures = pl.DataFrame(counts, schema=dict.fromkeys(kinds, pl.Int32))
     return _put_back(frame, column, made), measures
 
 
-def outside(
-    content: str, edit: Callable[[str], str], stays: Callable[[Span], bool] = lambda span: True
-) -> str:
+def outside(content: str, edit: Callable[[str], str], stays: Callable[[Span], bool] = lambda span: True) -> str:
     """`content` with `edit` done to all but the spans of its structure that stay, in one piece.
 
     Marks without width at the ends of a span are no part of it. A text that holds all the stand-ins stays as it is.

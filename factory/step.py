@@ -37,8 +37,6 @@ class Step(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    asks: ClassVar[bool] = False
-    """Whether a model answers for this step (then it has a field `model`)."""
     revision: ClassVar[int] = 1
     """Raised when the step's code starts to answer differently: stored outputs of older code are not reused."""
     example: ClassVar[dict[str, str]] = {}
@@ -175,25 +173,44 @@ class Barrier(Step):
 
 
 class Ask(Step):
-    """A step in which a model (or a person, through a file) answers for texts of the rows.
+    """A step for which models answer (or people, through a file).
 
-    `run` drives it: it answers the distinct `texts` of a shard, then `apply`s them. A row whose
-    `<label>.failure` is not null has failed with that reason.
+    `run` drives it: it has the distinct `questions` of a shard answered, each by `reply`, then `apply`s the replies.
+    A row whose `<label>.failure` is not null then has failed with that reason, and `<label>.detail` says more; of
+    the others a rule over the measures may drop some.
     """
 
-    asks: ClassVar[bool] = True
+    models: ClassVar[tuple[str, ...]] = ("model",)
+    """Fields that name a model of the catalog; one that is null names none."""
 
-    model: str
-    """Name of the model in the catalog."""
+    def asked(self) -> dict[str, str]:
+        """The models that answer: field → name in the catalog."""
+        return {field: str(name) for field in self.models if (name := getattr(self, field)) is not None}
 
     @abstractmethod
-    def texts(self, frame: pl.DataFrame) -> list[str]:
-        """The distinct texts that are to be answered for, in order of first appearance."""
+    def measures(self) -> Columns:
+        """Names (without the step's name) and types of what is measured, besides of `failure` and `detail`."""
 
-    @classmethod
-    def thresholds(cls) -> list[str]:
-        """None: another bound is another question to the model."""
+    def rules(self) -> list[tuple[str, pl.Expr]]:
+        """As a filter's, over the measures of rows that did not fail; none if not said otherwise."""
         return []
+
+    def writes(self, columns: Columns) -> Columns:
+        """The measures, `failure` and `detail`, under the step's name."""
+        found = {**self.measures(), "failure": pl.String(), "detail": pl.String()}
+        return {f"{self.label}.{m}": t for m, t in found.items()}
+
+    @abstractmethod
+    def questions(self, frame: pl.DataFrame) -> list[Any]:
+        """What is to be answered for these rows: distinct, hashable, in order of first appearance."""
+
+    @abstractmethod
+    async def reply(self, question: Any, models: Mapping[str, Any]) -> Any:
+        """What came of one question; `models` holds an `Answerer` for each field of `asked()`."""
+
+    @abstractmethod
+    def apply(self, frame: pl.DataFrame, replies: Mapping[Any, Any], called: Mapping[str, str]) -> pl.DataFrame:
+        """The rows with the columns of `writes`; `called` has, per field, the name of the model that answered."""
 
 
 _STEPS: dict[str, type[Step]] = {}

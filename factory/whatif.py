@@ -156,7 +156,10 @@ class _Walk:
 
     def _world(self) -> pl.DataFrame:
         measures = [
-            f"{s.label}.{m}" for i in self.changes if isinstance(s := self.before[i], RowStep) for m in s.measures()
+            f"{s.label}.{m}"
+            for i in self.changes
+            if isinstance(s := self.before[i], RowStep | Ask)
+            for m in s.measures()
         ]
         frames = []
         for number, name in enumerate(_FOLDERS):
@@ -189,12 +192,14 @@ class _Walk:
                 self._decide(number, step)
             elif isinstance(step, Ask):
                 self._wait(number, step)
+                if number in self.changes:
+                    self._judge(number, step)
         if self.rescued.height:
             self._settle(self.rescued.with_columns(status=pl.lit(KEPT), reason=None), None)
 
     # Filters and normalisers
 
-    def _judge(self, number: int, step: RowStep) -> None:
+    def _judge(self, number: int, step: RowStep | Ask) -> None:
         """Ask the rules again of the rows that were measured."""
         prefix = f"{step.label}."
         failed = (pl.col("at") == number) & (pl.col("status") == "failed")
@@ -324,12 +329,13 @@ class _Walk:
     def _wait(self, number: int, step: Ask) -> None:
         if not self.rescued.height:
             return
-        texts = step.texts(self.rescued.drop("folder", "line", strict=False))
+        texts = step.questions(self.rescued.drop("folder", "line", strict=False))
         self.generation["rows"] += self.rescued.height
         self.generation["texts"] += len(texts)
-        self.generation["chars"] += sum(map(len, texts))
-        built = self.manifest["generation"]
+        self.generation["chars"] += sum(len(t) if isinstance(t, str) else sum(map(len, t)) for t in texts)
         stage = next(s for s in self.manifest["stages"] if s["steps"] == [step.label])
+        spent = stage.get("generation", {}).values()
+        built = {word: sum(s[word] for s in spent) for word in ("requests", "prompt_tokens", "output_tokens")}
         for word, spent in (
             ("prompt_tokens", built["prompt_tokens"]),
             ("output_tokens", built["output_tokens"]),

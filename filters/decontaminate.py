@@ -38,17 +38,16 @@ _ASKS_NOTHING = rf"^(?:\W*\b(?:{'|'.join(_EMPTY_WORDS.split())})\b)+\W*$"
 class Decontaminate(Filter):
     """Drop rows that hold a question of a benchmark, each language against the tests in that language.
 
-    `overlap` is the largest share of a question that stands in the row in runs of `words` words; a word counts as
-    much as it is rare among the questions, and a run that many of them share does not count. Case, diacritics, the
-    forms of letters and digits, and punctuation make no difference. A question too short for that is `same` where
-    it stands whole, between two ends of sentences, lines or messages; one of fewer than `min_words` words, or one
-    that asks nothing by itself (which of these is true?), only where all its choices stand as well. Choices alone
-    are no match. `detail` names benchmark and row for every language that has a match.
+    A question that shares a few runs of `words` words with a row is laid beside the row where these stand, word for
+    word: `overlap` is the largest share of one of `long_words` words and more that stands there, `short_overlap`
+    that of a shorter one. A word counts as much as it is rare among the questions; a run that many of them share
+    does not say where one is. Case, diacritics, the forms of letters and digits, and punctuation make no difference.
+    A question of fewer than `min_shared` words is found where it stands whole, between two ends of sentences, lines
+    or messages; one of fewer than `min_words` words, or one that asks nothing by itself (which of these is true?),
+    only where all its choices stand as well. Choices alone are no match. `detail` names benchmark and row for every
+    language that has a match, `benchmark`, `test_row` and `matched` are those of the largest share.
 
-    Tülu 3 (arXiv 2411.15124) takes runs of 8 words, and half of a test. Of 8,663 English and 13,409
-    Arabic real questions with a tenth of their words changed that finds 76 and 36 %, this 96 and 74 % (98 % of those
-    of 20 words and more); as they stand, 97 and 60 % against 100 and 99.7 %. Of 92,609 real rows this drops 2, which
-    are such a question to the word (`benchmarks/truth_decontamination.py`). The questions take 1 kB of memory each.
+    FIGURES
     """
 
     example: ClassVar[dict[str, str]] = {
@@ -65,12 +64,16 @@ class Decontaminate(Filter):
     passages: bool = False
     """Whether the passage that a reading question is about is looked for as well."""
     max_overlap: Share | None = 0.5
-    """Largest share of a question."""  # half of a test, as Tülu 3 has it (arXiv 2411.15124)
+    """Largest share of a long question."""  # half of a test, as Tülu 3 has it (arXiv 2411.15124)
+    max_short_overlap: Share | None = 0.75
+    """Largest share of a short question, in which one other word asks for something else."""
+    long_words: Annotated[int, Field(ge=1)] = 16
+    """Words from which on a question is long."""
     words: Annotated[int, Field(ge=2, le=20)] = 4
     """Words of a run that counts as shared."""  # of changed English questions 3 finds 97 %, 4 96, 8 76; 3 errs once
     min_shared: Annotated[int, Field(ge=2)] = 6
-    """Fewest words in shared runs; a question that has fewer is looked for whole."""  # at 5, 6 good rows fall; at 6 none
-    min_words: Annotated[int, Field(ge=1)] | None = 2
+    """Fewest words in common; a question that has fewer is looked for whole."""
+    min_words: Annotated[int, Field(ge=1)] | None = 3
     """Fewest words of a question that is looked for whole without its choices; null: none is looked for whole."""
     # as GPT-3 leaves out runs with more than 10 matches, arXiv 2005.14165, appendix C
     max_questions: Annotated[int, Field(ge=1)] = 10
@@ -101,44 +104,47 @@ class Decontaminate(Filter):
         return [("texts", f"the rows have no text {path!r} here{did_you_mean(path, known)}") for path in missing]
 
     def measures(self) -> Columns:
-        return {"overlap": pl.Float32(), "same": pl.Boolean(), **{name: pl.String() for name in _TOLD}}
+        return {"overlap": pl.Float32(), "short_overlap": pl.Float32(), **{name: pl.String() for name in _TOLD}}
 
     def measure(self, frame: pl.DataFrame) -> pl.DataFrame:
         found = [match for language, path in self.texts.items() for match in self._found(frame, language, path)]
         lines = pl.DataFrame(found, schema=_MATCH, orient="row").with_columns(detail=_detail())
-        best = pl.col("overlap").arg_max()
+        best = pl.col("share").arg_max()
         worst: dict[str, tuple[pl.Expr, object]] = {
-            "overlap": (text.measured(pl.col("overlap").max()), 0.0),
-            "same": (pl.col("same").any(), False),
+            "overlap": (text.measured(pl.col("share").filter("long").max().fill_null(0.0)), 0.0),
+            "short_overlap": (text.measured(pl.col("share").filter(~pl.col("long")).max().fill_null(0.0)), 0.0),
             **{name: (pl.col(name).get(best), "") for name in _TOLD[:-1]},
             "detail": (pl.col("detail").str.join("; "), ""),
         }
         return text.per_row(lines, frame.height, worst)
 
     def rules(self) -> list[tuple[str, pl.Expr]]:
-        rules = [("same_question", pl.col("same"))]
-        if self.max_overlap is not None:
-            rules.append(("contaminated", pl.col("overlap") > self.max_overlap))
-        return rules
+        bounds = {
+            "contaminated": (pl.col("overlap"), self.max_overlap),
+            "same_question": (pl.col("short_overlap"), self.max_short_overlap),
+        }
+        return [(reason, share > most) for reason, (share, most) in bounds.items() if most is not None]
 
     def _found(self, frame: pl.DataFrame, language: str, path: str) -> Iterator[tuple[object, ...]]:
-        """For every row that has a match in this language the best one, as a line of `_MATCH`."""
+        """For every row that has matches in this language the best of a long and of a short question, as `_MATCH`."""
         known = self._known(language)
         texts = frame.select(rows.text(path)).to_series().to_list()
         for batch in _batches(texts):
             words = overlap.words_of([texts[row] for row in batch])
             matches = overlap.find(known.index, words)
-            done: set[int] = set()
+            longs = known.index.counts[matches.question] >= self.long_words
+            done: set[tuple[int, bool]] = set()
             # The largest share first, of equals the earliest question: no other row has a say in it.
-            for n in np.lexsort((matches.question, matches.whole, -matches.share.round(4))).tolist():
-                number, question, whole = int(matches.text[n]), int(matches.question[n]), bool(matches.whole[n])
-                if number in done or (whole and not known.certain(question, words.of(number))):
+            for n in np.lexsort((matches.question, -matches.share.round(4))).tolist():
+                number, question, long = int(matches.text[n]), int(matches.question[n]), bool(longs[n])
+                whole = bool(matches.whole[n])
+                if (number, long) in done or (whole and not known.certain(question, words.of(number))):
                     continue
-                done.add(number)
+                done.add((number, long))
                 row = batch[number]
                 said = overlap.spelt(texts[row])[words.span(int(matches.first[n]), int(matches.last[n]))]
                 share = min(float(matches.share[n]), 1.0)
-                yield row, language, share, whole, *known.names[question], " ".join(said.split())[:_EVIDENCE_CHARS]
+                yield row, language, long, share, *known.names[question], " ".join(said.split())[:_EVIDENCE_CHARS]
 
     def _known(self, language: str) -> _Known:
         if self._tables is None:
@@ -154,8 +160,8 @@ _TOLD = ("language", "benchmark", "test_row", "matched", "detail")
 _MATCH = {
     "row": pl.UInt32(),
     "language": pl.String(),
-    "overlap": pl.Float64(),
-    "same": pl.Boolean(),
+    "long": pl.Boolean(),
+    "share": pl.Float64(),
     "benchmark": pl.String(),
     "test_row": pl.String(),
     "matched": pl.String(),
@@ -163,9 +169,8 @@ _MATCH = {
 
 
 def _detail() -> pl.Expr:
-    share = pl.format("{}% of its question", (pl.col("overlap") * 100).round().cast(pl.Int32))
-    what = pl.when("same").then(pl.lit("the same question")).otherwise(share)
-    return pl.format("{} row {} ({}): {}: {}", "benchmark", "test_row", "language", what, "matched")
+    share = (pl.col("share") * 100).round().cast(pl.Int32)
+    return pl.format("{} row {} ({}): {}% of its question: {}", "benchmark", "test_row", "language", share, "matched")
 
 
 def _batches(texts: list[str]) -> Iterator[list[int]]:
@@ -241,7 +246,7 @@ def _index(
     index = overlap.index(
         asked["question"].to_list(),
         words=words,
-        min_words=min_shared,
+        min_shared=min_shared,
         max_questions=max_questions,
         whole=min_words is not None,
         only_whole=empty.arg_true().to_list(),

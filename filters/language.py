@@ -25,8 +25,9 @@ class Language(Filter):
     In Latin script English, and in Arabic script Arabic, is told from all the rest by runs of letters; where
     they leave a doubt, and for every other language, fastText's lid.176 is asked (176 languages, ISO 639-1 codes
     where there is one). Its dialects are not told from Standard Arabic: `ar` is all of them, and a code such as
-    `arz` in `keep` means `ar`. Code, formulas and addresses are left out, and the head of a text decides. A text
-    without a letter outside them has the label `und` and the score 1: list `und` in `keep` if bare formulas and
+    `arz` in `keep` means `ar`. Code, formulas, addresses, placeholders and the ends of links are left out, and the head
+    of a text decides, in which a letter of Arabic counts as one and a half of others: Arabic is strewn with Latin
+    names, English hardly with Arabic ones. A text without a letter outside them has the label `und` and the score 1: list `und` in `keep` if bare formulas and
     numbers may stay.
 
     With `per: message` every message is judged, and the worst counts: `label` lists the languages of a row, and
@@ -40,7 +41,7 @@ class Language(Filter):
         "dropped": "Quelle est la meilleure façon de conserver du pain frais à la maison ?",
     }
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     measured_by: ClassVar[tuple[str, ...]] = ("min_letters",)
     judged_by: ClassVar[tuple[str, ...]] = ("keep",)
 

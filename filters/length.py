@@ -1,22 +1,30 @@
-"""Length: how many characters and words a text has."""
+"""Length: how many characters, words and tokens a text has."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
 from hala_factory import rows
+from hala_factory.errors import InputError
+from hala_factory.fingerprint import file_digest
 from hala_factory.step import Columns, Count, Filter, TextPath, register
 from hala_factory.words import count
+
+_FILE = "tokenizer.json"
+_BATCH = 512
+"""Texts in the tokenizer at a time: what it answers is a hundred times as large as the numbers kept of it."""
 
 
 @register
 class Length(Filter):
     """Drop texts that are too short or too long.
 
-    Characters are Unicode characters without the white space at the ends; words are what white space
-    separates. Each bound can be left out (null).
+    Characters are Unicode characters without the white space at the ends; words are what white space separates;
+    tokens are those of a `tokenizer`, without the special ones. Each bound can be left out (null).
     """
 
     example: ClassVar[dict[str, str]] = {"kept": "Name three rivers that flow through Egypt.", "dropped": "Hi"}
@@ -31,23 +39,99 @@ class Length(Filter):
     """Fewest words."""
     max_words: Count | None = None
     """Most words."""
+    tokenizer: str | None = None
+    """Whose tokens are counted: a `tokenizer.json`, the folder it lies in, or the id of a model on the Hub."""
+    min_tokens: Count | None = None
+    """Fewest tokens; needs a `tokenizer`."""
+    max_tokens: Count | None = None
+    """Most tokens, such as the context that a model is trained with; needs a `tokenizer`."""
+
+    def faults(self, columns: Columns) -> list[tuple[str, str]]:
+        found = super().faults(columns)
+        if self.tokenizer is None:
+            asked = [name for name in ("min_tokens", "max_tokens") if getattr(self, name) is not None]
+            return found + [(name, f"'{name}' needs a 'tokenizer'") for name in asked]
+        try:
+            _load(_file(self.tokenizer))
+        except InputError as error:
+            found.append(("tokenizer", str(error)))
+        return found
+
+    def identity(self) -> dict[str, Any]:
+        """The digest of the tokenizer stands for its place, so a moved file changes nothing and a changed one does."""
+        same = super().identity()
+        if self.tokenizer is None:
+            return same
+        return {**same, "config": {**same["config"], "tokenizer": file_digest(_file(self.tokenizer))}}
 
     def measures(self) -> Columns:
-        return {"chars": pl.Int32(), "words": pl.Int32()}
+        counts: Columns = {"chars": pl.Int32(), "words": pl.Int32()}
+        return counts if self.tokenizer is None else {**counts, "tokens": pl.Int32()}
 
     def measure(self, frame: pl.DataFrame) -> pl.DataFrame:
-        text = pl.col("text")
-        texts = frame.select(text=rows.text(self.on))
-        counts = count(texts["text"], lambda chunk: {"words": chunk.spaced}, ["words"])
-        chars = texts.select(chars=text.str.strip_chars().str.len_chars().cast(pl.Int32))
-        return chars.with_columns(counts["words"].cast(pl.Int32))
+        texts = frame.select(text=rows.text(self.on)).to_series()
+        words = count(texts, lambda chunk: {"words": chunk.spaced}, ["words"])["words"].cast(pl.Int32)
+        chars = texts.str.strip_chars().str.len_chars().cast(pl.Int32)
+        found = pl.DataFrame({"chars": chars, "words": words})
+        if self.tokenizer is None:
+            return found
+        return found.with_columns(tokens=_tokens(texts, _load(_file(self.tokenizer))))
 
     def rules(self) -> list[tuple[str, pl.Expr]]:
-        chars, words = pl.col("chars"), pl.col("words")
+        chars, words, tokens = pl.col("chars"), pl.col("words"), pl.col("tokens")
         bounds = [
             ("too_short", self.min_chars, chars.lt),
             ("too_long", self.max_chars, chars.gt),
             ("too_few_words", self.min_words, words.lt),
             ("too_many_words", self.max_words, words.gt),
         ]
+        if self.tokenizer is not None:
+            bounds += [
+                ("too_few_tokens", self.min_tokens, tokens.lt),
+                ("too_many_tokens", self.max_tokens, tokens.gt),
+            ]
         return [(reason, beyond(bound)) for reason, bound, beyond in bounds if bound is not None]
+
+
+def _tokens(texts: pl.Series, tokenizer: Any) -> pl.Series:
+    """How many tokens each text has."""
+    counts: list[int] = []
+    for start in range(0, len(texts), _BATCH):
+        batch = texts[start : start + _BATCH].to_list()
+        counts += map(len, tokenizer.encode_batch_fast(batch, add_special_tokens=False))
+    return pl.Series(counts, dtype=pl.Int32)
+
+
+@lru_cache(maxsize=8)
+def _file(place: str) -> Path:
+    """The `tokenizer.json` that is meant. Raises InputError where there is none."""
+    path = Path(place).expanduser()
+    if path.is_dir():
+        path /= _FILE
+    if path.is_file():
+        return path
+    if path.exists() or path.suffix == ".json" or place.startswith((".", "~", "/")) or place.count("/") > 1:
+        raise InputError(f"no such tokenizer: {path} is no file")
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(place, _FILE))
+    except Exception as error:
+        said = str(error).strip().split("\n")[0]
+        raise InputError(f"{place!r} is no file here, and the Hub gave no {_FILE} of that name ({said})") from error
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path) -> Any:
+    """A tokenizer that cuts nothing off and fills nothing up. Raises InputError for a file that is none."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise InputError("counting tokens needs the package tokenizers: pip install tokenizers") from None
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the package raises nothing narrower
+        raise InputError(f"{path} is no tokenizer of the package tokenizers: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

@@ -151,6 +151,8 @@ class _Texts:
         self.also = None
         if "also_size" in order.columns:
             self.also = order["also_size"].to_numpy().astype(np.int64), order["also_whole"].to_numpy()
+        none = pl.DataFrame(schema={"text": pl.UInt32, "shingles": pl.List(pl.UInt32)})
+        self.held = {"shingles": none, "also_shingles": none}
 
     def deduplicated(self, bands: shingles.Bands, least: float) -> tuple[Array, Array]:
         """For every text the one that stays for it (itself, if it stays), and how similar it is to that.
@@ -161,10 +163,13 @@ class _Texts:
         keeper = np.arange(len(self.places))
         similarity = np.ones(len(self.places))
         edges, alike = np.empty(0, dtype=np.uint64), np.empty(0)
-        seen = edges
+        seen, before = edges, None
         for turn in range(_ROUNDS):
-            left = np.flatnonzero((keeper == np.arange(len(keeper))) & (self.sizes > 0))
-            pairs = self._proposed(left, bands, least, near=_NEAR if turn else 0)
+            left = (keeper == np.arange(len(keeper))) & (self.sizes > 0)
+            # From the third round on, there is news only where a text went, or came back because another went.
+            changed = np.flatnonzero(left != before) if turn > 1 else None
+            pairs = self._proposed(np.flatnonzero(left), changed, bands, least, near=_NEAR if turn else 0)
+            before = left
             pairs = pairs[~np.isin(pairs, seen, assume_unique=True)]
             similar = self._both(pairs, least)
             true = similar >= least
@@ -175,13 +180,15 @@ class _Texts:
             keeper, similarity = _kept(edges, alike, len(keeper))
         return keeper, similarity
 
-    def _proposed(self, texts: Array, bands: shingles.Bands, least: float, near: int) -> Array:
-        """Pairs of texts that agree in a band, the earlier in the upper 32 bits."""
+    def _proposed(self, texts: Array, changed: Array | None, bands: shingles.Bands, least: float, near: int) -> Array:
+        """Pairs of texts that agree in a band (with one of `changed`, if given), the earlier in the upper 32 bits."""
         found = np.empty(0, dtype=np.uint64)
         before = np.zeros(len(texts), dtype=np.uint32)
         for name in bands.names:
-            keys = self.index.select(pl.col(name).fill_null(0)).collect().to_series().to_numpy()[self.places[texts]]
-            pairs = _neighbours(texts, keys, before, near)
+            column = self.index.select(pl.col(name).fill_null(0)).collect().to_series().to_numpy()
+            keys = column[self.places[texts]]
+            here = slice(None) if changed is None else _among(keys, _distinct(column[self.places[changed]]))
+            pairs = _neighbours(texts[here], keys[here], before[here], near)
             first, second = _halves(pairs)
             sizes = self.sizes[first], self.sizes[second]
             # Sets of too different sizes cannot be similar; two rows of an earlier version are none of our business.
@@ -221,13 +228,25 @@ class _Texts:
         return found
 
     def _shingles(self, texts: Array, column: str) -> Array:
-        """The shingles of these texts behind each other."""
+        """The shingles of these texts behind each other.
+
+        What was read is held as long as there is room, for each round asks for much of what the last one did.
+        """
+        held = self.held[column]
+        new = texts[~np.isin(texts, held["text"].to_numpy())]
+        if len(new):
+            read = self._read(new, column)
+            held = pl.concat([held, read]).sort("text")
+            self.held[column] = held if held["shingles"].list.len().sum() <= _IN_MEMORY else read
+        at = held["text"].search_sorted(texts)
+        return held["shingles"].gather(at).explode(empty_as_null=False).to_numpy()
+
+    def _read(self, texts: Array, column: str) -> pl.DataFrame:
+        """These texts and their shingles, in the order of the file."""
         places = self.places[texts]
         wanted = pl.Series(places, dtype=pl.UInt32).implode()
-        lists = self.index.select(column).with_row_index("place").filter(pl.col("place").is_in(wanted)).collect()
-        # The file has them in the order of its rows, the texts are in that of precedence.
-        lists = lists.select(pl.col(column).gather(np.argsort(np.argsort(places))))
-        return lists.to_series().explode(empty_as_null=False).to_numpy()
+        lists = self.index.select(shingles=column).with_row_index("place").filter(pl.col("place").is_in(wanted))
+        return lists.select(text=pl.Series(texts[np.argsort(places)], dtype=pl.UInt32), shingles="shingles").collect()
 
 
 def _neighbours(texts: Array, keys: Array, before: Array, near: int) -> Array:
@@ -255,6 +274,14 @@ def _neighbours(texts: Array, keys: Array, before: Array, near: int) -> Array:
         found.append((at[later - distance], at[later]))
     first, second = (texts[np.concatenate(side)] for side in zip(*found, strict=True))
     return _distinct(_pairs(np.minimum(first, second), np.maximum(first, second)))
+
+
+def _among(numbers: Array, ascending: Array) -> Array:
+    """Which numbers stand in the other list, which is short and in order: faster than `np.isin`, which sorts all."""
+    if not len(ascending):
+        return np.zeros(len(numbers), dtype=bool)
+    at = np.searchsorted(ascending, numbers).clip(max=len(ascending) - 1)
+    return ascending[at] == numbers  # type: ignore[no-any-return]
 
 
 def _pairs(first: Array, second: Array) -> Array:

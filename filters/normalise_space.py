@@ -23,7 +23,11 @@ _LINE_END = re.compile("[\x0b\x0c\x85\u2028\u2029]")
 _ODD_SPACE = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 # What a line begins with in Markdown is layout: indentation, signs of quotes, and a bullet or number with its space.
 _BEGINNING = re.compile(r"[ \t>]*(?:[-*+•‣◦▪–]|\d{1,9}[.)])?[ \t]*")
-_RUN = re.compile("  +")
+_RUN = re.compile("  ++(?!#|//)")  # two spaces stand before the comment of a line of code
+_CODE = re.compile(r"[={}\\]|<<|//|\|.*\|")  # of a program that lost its line ends, or of a table
+_SUSPECT = re.compile(
+    "[\x0b\x0c\x85\u00a0\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|\\S  +\\S|[ \t]\n|\\A[ \t]|\n\n\n"
+)
 
 
 @register
@@ -61,6 +65,13 @@ class NormaliseSpace(Normaliser):
 
     def _change(self, content: str, found: Counter[str]) -> str:
         content, found["line_ends"] = _RETURN.subn("\n", content)
+        ends = len(content) - len(content.rstrip(" \t\n"))
+        if ends:  # by far the most frequent, and nothing that is protected ends in white space
+            found["blank_lines"] = content.count("\n", len(content) - ends)
+            found["edge_spaces"] = ends - found["blank_lines"]
+            content = content[:-ends]
+        if not _SUSPECT.search(content) and not content.startswith("\n"):
+            return content
         return rewriting.outside(content, lambda around: self._edit(around, found))
 
     def _edit(self, around: str, found: Counter[str]) -> str:
@@ -108,7 +119,7 @@ def _without_runs(lines: list[str], found: Counter[str]) -> list[str]:
 
 def _runs(line: str) -> list[tuple[int, int]]:
     """Where a line has several spaces in a row that say nothing by themselves."""
-    if "  " not in line or line.startswith(("    ", "\t")) or line.count("|") > 1:
+    if "  " not in line or line.startswith(("    ", "\t")) or _CODE.search(line):
         return []
     beginning = _BEGINNING.match(line)
     assert beginning

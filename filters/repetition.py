@@ -38,7 +38,7 @@ class Repetition(Filter):
         "dropped": "I like it. I like it. I like it. I like it. I like it.",
     }
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     measured_by: ClassVar[tuple[str, ...]] = ("min_times",)
 
     step: Literal["repetition"] = "repetition"
@@ -202,7 +202,8 @@ def _top(chunk: Chunk, n: int, at: Ints, first: Flags, min_times: int) -> Ints:
     np.maximum.at(best, chunk.texts[leads], times * (tokens + 1) + (tokens - leads))
     times, left = np.divmod(best, tokens + 1)
     leads = np.where(times, tokens - left, 0)
-    return times * (chunk.lengths[np.minimum(leads + n, tokens)] - chunk.lengths[leads] + n - 1)
+    chars: Ints = times * (chunk.lengths[np.minimum(leads + n, tokens)] - chunk.lengths[leads] + n - 1)
+    return chars
 
 
 def _spoken_before(n: int, at: Ints, grams: Keys) -> Ints:

@@ -42,6 +42,8 @@ class ScriptShare(Filter):
         "dropped": "The capital of Egypt is القاهرة.",
     }
 
+    revision: ClassVar[int] = 2
+
     step: Literal["script_share"] = "script_share"
     on: TextPath = "messages"
     script: Script = "arabic"
@@ -51,7 +53,7 @@ class ScriptShare(Filter):
     max_share: Share | None = None
     """Largest share, for texts that are meant to be in another script."""
     outside_code: bool = True
-    """Count outside fenced and inline code, formulas, web addresses and tags only."""
+    """Count outside fenced and inline code, formulas, web addresses, tags, placeholders and the ends of links only."""
 
     def measures(self) -> Columns:
         return {"share": pl.Float32(), "letters": pl.Int32()}

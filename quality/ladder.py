@@ -13,38 +13,18 @@ import asyncio
 import re
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hala_factory.generate.answers import Answer, Unit
+from hala_factory.generate.answers import Answer
+from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import Failure, Finding, Judge
 from hala_factory.structure import Cut, mask, segments, unmask
 
 _LINE_BREAKS = re.compile(r"\s*\n\s*")
 _SHORTEST_PIECE = 40  # characters; nothing is cut smaller in the hope of a whole answer
 T = TypeVar("T")
-
-
-class Answerer(Protocol):
-    """Whatever answers requests; `run` gives one that keeps every answer in the store."""
-
-    @property
-    def unit(self) -> Unit:
-        """`segment`: pieces that fit a model; `text`: whole texts, the bare text being the prompt."""
-        ...
-
-    async def __call__(
-        self,
-        messages: list[dict[str, str]],
-        *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-        text: str | None = None,
-    ) -> Answer:
-        """The answer to `messages`; `text` is the bare text in them, for engines that take no prompt."""
-        ...
 
 
 class Rung(BaseModel):

@@ -6,6 +6,7 @@ How a text is asked for is `ladder`'s, what is wrong with an answer is `failures
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import polars as pl
@@ -13,8 +14,9 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from hala_factory import rows
 from hala_factory.errors import did_you_mean
+from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import Failure, Judge
-from hala_factory.quality.ladder import RETRIES, Answerer, Ladder, Rung, Translation
+from hala_factory.quality.ladder import RETRIES, Ladder, Rung, Translation
 from hala_factory.quality.scripts import LETTER, SCRIPTS
 from hala_factory.step import Ask, Columns, Name, register
 from hala_factory.structure import prose
@@ -42,6 +44,7 @@ class Translate(Ask):
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     revision: ClassVar[int] = 2
+    measured_by: ClassVar[tuple[str, ...]] = ("max_chars", "max_tokens")
 
     step: Literal["translate"] = "translate"
     to: LanguageCode
@@ -117,9 +120,7 @@ class Translate(Ask):
             self.column: after,
             self.kept: before,
             "translator": pl.String(),
-            f"{self.label}.requests": pl.Int64(),
-            f"{self.label}.failure": pl.String(),
-            f"{self.label}.detail": pl.String(),
+            **super().writes(columns),
         }
 
     def faults(self, columns: Columns) -> list[tuple[str, str]]:
@@ -134,7 +135,10 @@ class Translate(Ask):
             found.append(("keep", f"the rows have a column {self.kept!r} already; name another one"))
         return found
 
-    def texts(self, frame: pl.DataFrame) -> list[str]:
+    def measures(self) -> Columns:
+        return {"requests": pl.Int64()}
+
+    def questions(self, frame: pl.DataFrame) -> list[str]:
         """The distinct texts to translate, in order of first appearance."""
         found = self._long(frame).get_column("text").drop_nulls().unique(maintain_order=True)
         return [text for text in found if self._worth_sending(text)]
@@ -142,13 +146,13 @@ class Translate(Ask):
     def _worth_sending(self, text: str) -> bool:
         return bool(LETTER.search(text)) and (not self.protect or bool(LETTER.search(prose(text))))
 
-    async def translate_text(self, text: str, ask: Answerer) -> Translation:
+    async def reply(self, question: str, models: Mapping[str, Answerer]) -> Translation:
         """One text, asked for as the fields say; one with nothing to translate passes as it is."""
-        if not self._worth_sending(text):
-            return Translation(text)
+        if not self._worth_sending(question):
+            return Translation(question)
         judge = Judge(self.to, instruction=self.prompt.replace("{text}", "\n"), structure=self.protect)
         ladder = Ladder(
-            ask,
+            models["model"],
             prompt=self.prompt,
             system=self.system,
             max_chars=self.max_chars,
@@ -158,19 +162,21 @@ class Translate(Ask):
             retries=self.retries,
             judge=judge,
         )
-        return await ladder.translate(text)
+        return await ladder.translate(question)
 
-    def apply(self, frame: pl.DataFrame, done: dict[str, Translation]) -> pl.DataFrame:
-        """The rows with their texts translated as `done` says.
+    def apply(
+        self, frame: pl.DataFrame, replies: Mapping[str, Translation], called: Mapping[str, str]
+    ) -> pl.DataFrame:
+        """The rows with their texts translated as the replies say.
 
-        Raises ValueError when a text that is to be translated is not in `done`.
+        Raises ValueError when a text that is to be translated has none.
         """
         long = self._long(frame)
         for text in long.get_column("text").drop_nulls().unique(maintain_order=True):
-            if text not in done and self._worth_sending(text):
+            if text not in replies and self._worth_sending(text):
                 raise ValueError(f"no translation was made of {text[:60]!r}")
         answers = pl.DataFrame(
-            [(text, t.text, t.failure, t.detail, t.requests) for text, t in done.items()],
+            [(text, t.text, t.failure, t.detail, t.requests) for text, t in replies.items()],
             schema={
                 "text": pl.String,
                 "new": pl.String,
@@ -198,7 +204,7 @@ class Translate(Ask):
             new.zip_with(matched.get_column("requests").is_not_null(), old.cast(new.dtype)).alias(self.column)
             if self._instructs
             else self._paired(frame, new),
-            pl.lit(self.model).alias("translator"),
+            pl.lit(called["model"]).alias("translator"),
             matched.get_column("requests").fill_null(0).alias(f"{self.label}.requests"),
             matched.get_column("failure").alias(f"{self.label}.failure"),
             matched.get_column("detail").alias(f"{self.label}.detail"),

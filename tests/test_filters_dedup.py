@@ -373,23 +373,34 @@ def test_no_rows_get_no_verdicts(step: Barrier) -> None:
     assert decided(step, ("a", instructions())).height == 0
 
 
+BOTH = {0: "conflicting_answer", 1: "conflicting_answer"}
+NEITHER: dict[int, str | None] = {0: None, 1: None}
 CONFLICTS: list[tuple[dict[str, Any], list[tuple[str, str]], dict[int, str | None]]] = [
-    ({}, [("Is it?", "Yes"), ("is it", "no."), ("Was it?", "Yes")], {0: "conflicting_answer", 1: "conflicting_answer"}),
-    ({"keep": "first"}, [("Is it?", "Yes"), ("Is it?", "No"), ("Is it?", "yes.")], {0: None, 1: "conflicting_answer", 2: None}),
+    ({}, [("Is it?", "Yes"), ("is it", "no."), ("Was it?", "Yes")], BOTH),
+    ({}, [("هل هذا صحيح؟", "نعم، هو كذلك."), ("هل هذا صحيح", "لا")], BOTH),
+    ({}, [("How many?", "1,200"), ("How many?", "١٣٠٠")], BOTH),
+    ({}, [("How many?", "1,200"), ("How many?", "١٢٠٠")], NEITHER),
+    ({}, [("A, B or C?", "B"), ("A, B or C?", "(c)")], BOTH),
+    ({}, [("Is it?", "Yes"), ("Is it?", "Yes, it is."), ("Is it?", "True")], dict.fromkeys(range(3))),
+    ({}, [("Is it?", "Yes"), ("Is it?", "No."), ("Is it?", "Perhaps")], {**BOTH, 2: "conflicting_answer"}),
+    ({"keep": "first"}, [("Is it?", "Yes"), ("Is it?", "No"), ("Is it?", "Yes, so it is")], {0: None, 1: "conflicting_answer", 2: None}),
     ({}, [("Is it?", "Yes"), ("Is it?", "YES.")], {}),
-    ({}, [("Tell a story", PROSE), ("Tell a story", NEWS)], {0: None, 1: None}),
-    ({}, [("Tell a story", PROSE), ("Tell a story", "No.")], {0: None, 1: None}),
-    ({"max_words": None}, [("Tell a story", PROSE), ("Tell a story", NEWS)], dict.fromkeys((0, 1), "conflicting_answer")),
+    ({}, [("Make up a question", "Who murdered Jamie?"), ("Make up a question", "Who left?")], NEITHER),
+    ({}, [("We all know", "نعرف كلنا"), ("We all know", "كلنا نعلم")], NEITHER),
+    ({}, [("Go on", "No problem is without a solution"), ("Go on", "Yes men abound")], NEITHER),
+    ({}, [("Tell a story", PROSE), ("Tell a story", NEWS)], NEITHER),
+    ({"max_words": 5}, [("Who wrote it?", "Taha Hussein"), ("Who wrote it?", "Naguib Mahfouz")], BOTH),
+    ({"max_words": 5}, [("Tell a story", PROSE), ("Tell a story", "A man left.")], NEITHER),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "turns", "verdicts"), CONFLICTS)
-def test_short_answers_that_differ_speak_against_each_other(
+def test_answers_that_exclude_each_other_conflict_and_others_that_differ_do_not(
     options: dict[str, Any], turns: list[tuple[str, str]], verdicts: dict[int, str | None]
 ) -> None:
     told = decided(ConflictingAnswers(**options), ("a", asked(*turns)))
     assert dict(told.select("row", "reason").iter_rows()) == verdicts
-    assert set(told["answers"]) <= {2}
+    assert set(told["answers"]) <= {2, 3}
 
 
 def named(n: int) -> str:
@@ -516,9 +527,9 @@ def test_the_templates_of_t0_are_found_and_few_instructions_of_alpaca_are_lost(s
     assert sum(n <= 110 for n in left.values()) >= 0.8 * len(left)  # the others begin and end with what was filled in
 
 
-def test_t0s_many_questions_on_one_text_do_not_conflict_and_its_labels_do(shared: Path) -> None:
-    frame = asked(*((q, a) for _, q, a in t0(shared)))
-    told = decided(ConflictingAnswers(), ("t0", frame))
+def test_t0s_many_questions_on_one_text_do_not_conflict_and_its_yes_and_no_do(shared: Path) -> None:
+    found = [*t0(shared)]
+    told = decided(ConflictingAnswers(), ("t0", asked(*((q, a) for _, q, a in found))))
     assert 1_100 < told.height < 1_200
-    assert 10 < told.filter(pl.col("reason").is_not_null()).height < 40
-    assert decided(ConflictingAnswers(max_words=None), ("t0", frame))["reason"].null_count() == 0
+    dropped = [found[row][2] for row in told.filter(pl.col("reason").is_not_null())["row"]]
+    assert sorted(dropped) == ["No", "Yes"]

@@ -79,8 +79,7 @@ def test_a_model_of_the_hub_is_known_by_its_commit(workshop: Workshop, hub: Hub,
     workshop.recipe(["from-hub"], [{"step": "translate", "to": "ar", "model": "translator"}])
     ready = load_recipe(workshop.folder / "recipe.yaml", load(workshop.folder / "catalog.yaml"))
     stage = plan(ready, Store.at(workshop.folder / "store")).stage("translate")
-    assert stage.engine is not None
-    assert stage.engine.identity["revision"] == COMMIT
+    assert stage.engines["model"].identity["revision"] == COMMIT
 
 
 def test_a_dataset_that_is_not_there_is_told_before_anything_runs(workshop: Workshop, hub: Hub) -> None:

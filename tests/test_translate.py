@@ -48,12 +48,15 @@ class Fake:
         return said if isinstance(said, Answer) else Answer(said, "stop", 10, 5)
 
 
+CALLED = {"model": "m"}
+
+
 def step(**fields: Any) -> Translate:
     return Translate.model_validate({"to": "ar", "model": "m", **fields})
 
 
 def translate(text: str, fake: Fake, **fields: Any) -> Translation:
-    return asyncio.run(step(**fields).translate_text(text, fake))
+    return asyncio.run(step(**fields).reply(text, {"model": fake}))
 
 
 def arabic(text: str) -> str:
@@ -236,7 +239,7 @@ def test_an_error_of_the_asker_ends_the_text_at_once() -> None:
 
     broken.unit = "segment"  # type: ignore[attr-defined]
     with pytest.raises(OSError, match="disk full"):
-        asyncio.run(step().translate_text("one\n\n```\nx\n```\n\ntwo", broken))  # type: ignore[arg-type]
+        asyncio.run(step().reply("one\n\n```\nx\n```\n\ntwo", {"model": broken}))  # type: ignore[arg-type]
 
 
 # Recorded answers
@@ -312,8 +315,8 @@ def frame(*messages: Any) -> pl.DataFrame:
 
 def test_the_texts_are_distinct_and_in_order() -> None:
     there = frame(conversation("b", "a"), conversation("a", "42"), conversation("c", None), [], None)
-    assert step().texts(there) == ["b", "a", "c"]
-    assert step(fields=["messages.assistant.content"]).texts(there) == ["a"]
+    assert step().questions(there) == ["b", "a", "c"]
+    assert step(fields=["messages.assistant.content"]).questions(there) == ["a"]
 
 
 def test_rows_are_translated_and_the_originals_kept_beside() -> None:
@@ -323,7 +326,7 @@ def test_rows_are_translated_and_the_originals_kept_beside() -> None:
         "b": Translation("باء", None, "", 2, 2, 3),
         "c": Translation("c", "echo", "it came back", 3, 2, 3),
     }
-    there_after = step(name="t").apply(there, done)
+    there_after = step(name="t").apply(there, done, CALLED)
     assert there_after["id"].to_list() == ["0", "1", "2", "3", "4"]
     assert there_after["messages_en"].to_list() == there["messages"].to_list()
     assert there_after["messages"].to_list() == [
@@ -342,20 +345,22 @@ def test_rows_are_translated_and_the_originals_kept_beside() -> None:
 def test_the_columns_are_those_that_were_announced() -> None:
     there = frame(conversation("a"))
     some = step()
-    after = some.apply(there, {"a": Translation("ألف")}).schema
+    after = some.apply(there, {"a": Translation("ألف")}, CALLED).schema
     assert dict(after) == {**there.schema, **some.writes(dict(there.schema))}
-    assert some.apply(there.clear(), {}).schema == after
+    assert some.apply(there.clear(), {}, CALLED).schema == after
 
 
 def test_only_the_roles_that_are_named_are_translated() -> None:
-    after = step(fields=["messages.user.content"]).apply(frame(conversation("a", "a")), {"a": Translation("ألف")})
+    after = step(fields=["messages.user.content"]).apply(
+        frame(conversation("a", "a")), {"a": Translation("ألف")}, CALLED
+    )
     assert after["messages"].to_list() == [conversation("ألف", "a")]
 
 
 def test_a_pair_gets_its_translation_beside_the_text() -> None:
     there = pl.DataFrame({"translation": [{"en": "a", "ar": "قديم"}, {"en": "7", "ar": ""}, {"en": None, "ar": None}]})
     some = step(fields=["translation.en"])
-    after = some.apply(there, {"a": Translation("ألف", "loop", "x", 1)})
+    after = some.apply(there, {"a": Translation("ألف", "loop", "x", 1)}, CALLED)
     assert after["translation"].to_list() == [
         {"en": "a", "ar": "ألف"},
         {"en": "7", "ar": "7"},
@@ -368,7 +373,7 @@ def test_a_pair_gets_its_translation_beside_the_text() -> None:
 
 def test_a_text_that_nobody_translated_is_an_error() -> None:
     with pytest.raises(ValueError, match="no translation was made of 'a'"):
-        step().apply(frame(conversation("a")), {})
+        step().apply(frame(conversation("a")), {}, CALLED)
 
 
 # The step in a recipe

@@ -7,12 +7,33 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from hala_factory.errors import HalaError
 from hala_factory.generate.answers import Answer, Request, Unit
 from hala_factory.generate.engines import Engine
 from hala_factory.generate.store import GenerationStore
+
+
+class Answerer(Protocol):
+    """Whatever answers requests; `run` gives one that keeps every answer in the store."""
+
+    @property
+    def unit(self) -> Unit:
+        """`segment`: pieces that fit a model; `text`: whole texts, the bare text being the prompt."""
+        ...
+
+    async def __call__(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        temperature: float,
+        max_tokens: int,
+        seed: int | None = None,
+        text: str | None = None,
+    ) -> Answer:
+        """The answer to `messages`; `text` is the bare text in them, for engines that take no prompt."""
+        ...
 
 
 @dataclass
@@ -131,3 +152,28 @@ class Asker:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+
+
+class Meter:
+    """An answerer that counts what passes through it: what some rows took, whether it was stored already or not."""
+
+    def __init__(self, asker: Answerer) -> None:
+        self._asker = asker
+        self.unit = asker.unit
+        self.spent = {"requests": 0, "prompt_tokens": 0, "output_tokens": 0}
+
+    async def __call__(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        temperature: float,
+        max_tokens: int,
+        seed: int | None = None,
+        text: str | None = None,
+    ) -> Answer:
+        """The answer of the asker."""
+        answer = await self._asker(messages, temperature=temperature, max_tokens=max_tokens, seed=seed, text=text)
+        self.spent["requests"] += 1
+        self.spent["prompt_tokens"] += answer.prompt_tokens
+        self.spent["output_tokens"] += answer.output_tokens
+        return answer

@@ -176,6 +176,7 @@ def _ledger(plan: Plan) -> tuple[Ledger, list[dict[str, Any]]]:
                 "steps": [s.label for s in stage.steps],
                 "inputs": list(stage.inputs),
                 **here.told(),
+                **({"generation": record["generation"]} if "generation" in record else {}),
                 "seconds": round(float(record["seconds"]), 3),
             }
         )
@@ -198,14 +199,15 @@ def _lock(plan: Plan) -> dict[str, Any]:
     models = {}
     for stage in plan.stages:
         for step in stage.steps:
-            if isinstance(step, Ask) and stage.engine:
-                name, model = plan.ready.model(step.model)
+            for field, asked_as in step.asked().items() if isinstance(step, Ask) else ():
+                name, model = plan.ready.model(asked_as)
+                identity = stage.engines[field].identity
                 facts = model.model_dump(mode="json", exclude_none=True, exclude={"endpoints", "api_key_env"})
                 models[name] = {
                     **facts,
-                    "revision": stage.engine.identity.get("revision"),
-                    "asked_as": step.model,
-                    "identity": stage.engine.identity,
+                    "revision": identity.get("revision"),
+                    "asked_as": asked_as,
+                    "identity": identity,
                 }
     tests = {
         name: {

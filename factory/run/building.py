@@ -158,7 +158,18 @@ def _complete(plan: Plan, stage: Stage, seconds: float) -> None:
     ledger.balance(stage.name)
     if stage.use:
         ledger.setdefault(stage.use.source, Tally())  # a source without a row is told too
-    folder.complete({"name": stage.name, "fingerprint": stage.fingerprint, **ledger.told(), "seconds": seconds}, shard)
+    record = {"name": stage.name, "fingerprint": stage.fingerprint, **ledger.told(), "seconds": seconds}
+    folder.complete(record | _spent(records), shard)
+
+
+def _spent(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What models read and wrote for the rows of a stage, by the field that names the model."""
+    total: dict[str, dict[str, int]] = {}
+    for record in records:
+        for field, spent in record.get("generation", {}).items():
+            for word, number in spent.items():
+                total.setdefault(field, dict.fromkeys(spent, 0))[word] += number
+    return {"generation": total} if total else {}
 
 
 def _inputs(plan: Plan, stage: Stage) -> list[tuple[Path, str]]:
@@ -243,16 +254,23 @@ def _run(plan: Plan, stages: list[Stage], *, crew: Crew, asked: dict[str, int]) 
 async def _ask(plan: Plan, stage: Stage, job: Job, shards: list[int], asked: dict[str, int]) -> None:
     (step,) = stage.steps
     assert isinstance(step, Ask)
-    assert stage.engine is not None
-    called = plan.ready.model(step.model)[0]
-    store = GenerationStore(plan.store.generations, ModelIdentity(called, stage.engine.identity))
+    called = {field: plan.ready.model(model)[0] for field, model in step.asked().items()}
     try:
-        async with Asker(stage.engine, store) as asker:
+        async with contextlib.AsyncExitStack() as stack:
+            askers: dict[str, Asker] = {}
+            for field, engine in stage.engines.items():
+                same = next((f for f in askers if called[f] == called[field]), None)
+                if same is not None:
+                    askers[field] = askers[same]
+                    continue
+                store = GenerationStore(plan.store.generations, ModelIdentity(called[field], engine.identity))
+                askers[field] = await stack.enter_async_context(Asker(engine, store))
             try:
-                await ask_shards(job, shards, asker, called)
+                await ask_shards(job, step, shards, askers, called)
             finally:
-                for word in asked:
-                    asked[word] += asker.counts.told()[word]
+                for asker in {id(a): a for a in askers.values()}.values():
+                    for word in asked:
+                        asked[word] += asker.counts.told()[word]
     except* HalaError as group:
         raise group.exceptions[0] from None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import polars as pl
 
@@ -15,7 +16,7 @@ from hala_factory.errors import BuildError, HalaError
 from hala_factory.rows import LEDGER
 from hala_factory.run.files import Writer, batches, row_count
 from hala_factory.run.ledger import Ledger, lost
-from hala_factory.step import Columns, Filter, Normaliser, RowStep, Step
+from hala_factory.step import Ask, Columns, Filter, Normaliser, RowStep, Step
 from hala_factory.store import StageFolder
 
 
@@ -90,7 +91,7 @@ class Outcome:
         note(self._folder, self._shard, self.ledger.total.rows_in)
 
 
-def finish(job: Job, shard: int, ledger: Ledger, started: float) -> None:
+def finish(job: Job, shard: int, ledger: Ledger, started: float, more: Mapping[str, Any] | None = None) -> None:
     """Check a shard's balance against the files themselves and write its record."""
     where = f"{job.stage}, shard {shard}"
     ledger.balance(where)
@@ -100,7 +101,7 @@ def finish(job: Job, shard: int, ledger: Ledger, started: float) -> None:
         raise BuildError(
             f"{where}: {came} rows to read, {ledger.total.rows_in} read, {left} written; nothing was published"
         )
-    record = {**ledger.told(), "input": job.digests[shard], "seconds": time.monotonic() - started}
+    record = {**ledger.told(), **(more or {}), "input": job.digests[shard], "seconds": time.monotonic() - started}
     job.folder.finish(shard, record, list(files))
     job.folder.progress(shard).unlink(missing_ok=True)
 
@@ -143,7 +144,18 @@ def judge(frame: pl.DataFrame, steps: Sequence[Step]) -> tuple[pl.DataFrame, pl.
 _NUMBER = "\x1enumber"
 
 
-def verdict(step: RowStep) -> pl.Expr:
+def ruled(frame: pl.DataFrame, step: Ask) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that the rules of a step keep, and those that they do not; all were answered for."""
+    measured = frame.select(pl.col(f"{step.label}.{m}").alias(m) for m in step.measures())
+    said = measured.select(verdict(step)).to_series() if step.rules() else pl.Series([None], dtype=pl.String)
+    said = said if len(said) == frame.height else said.new_from_index(0, frame.height)
+    detail = pl.col(f"{step.label}.detail")
+    unjudged = lost(frame.filter(said == ""), "failed", step.label, "not_measured", detail)
+    dropped = lost(frame.filter(said != ""), "dropped", step.label, pl.lit(said.filter(said != "")), detail)
+    return frame.filter(said.is_null()), pl.concat([unjudged, dropped])
+
+
+def verdict(step: RowStep | Ask) -> pl.Expr:
     """The reason for which a row with these measures is dropped; null: none; '': a rule could not answer."""
     said = pl.lit(None, dtype=pl.String)
     for word, rule in reversed(step.rules()):
