@@ -142,10 +142,14 @@ def decided(step: Barrier, *sources: tuple[str, pl.DataFrame]) -> pl.DataFrame:
     for shard, (name, table) in enumerate(sources):
         head = {"shard": pl.lit(shard), "row": pl.int_range(pl.len()), "source": pl.lit(name)}
         whole = pl.concat(step.index(part) for part in table.iter_slices(8_192))
-        index.append(whole.with_columns(**head, id=pl.format("{}-{}", pl.lit(name), head["row"]), earlier=pl.lit(False)))
+        index.append(
+            whole.with_columns(**head, id=pl.format("{}-{}", pl.lit(name), head["row"]), earlier=pl.lit(False))
+        )
     names = [name for name, _ in sources]
     told = step.decide(pl.concat(index).lazy(), names).collect().filter(pl.col("reason").is_not_null())
-    return told.select(pl.col("shard").replace_strict(dict(enumerate(names))).alias("source"), "row", "reason", "detail")
+    return told.select(
+        pl.col("shard").replace_strict(dict(enumerate(names))).alias("source"), "row", "reason", "detail"
+    )
 
 
 def barred(step: Barrier, table: pl.DataFrame) -> list[bool]:
@@ -159,8 +163,8 @@ def barred(step: Barrier, table: pl.DataFrame) -> list[bool]:
 
 def table(findings: Iterable[Finding]) -> str:
     """The findings as a Markdown table."""
-    head = "| dirt | data set | step | rows | found | clean rows | false drops | goal | met |\n|---|---|---|---|---|---|---|---|---|"
-    return "\n".join([head, *map(_line, findings)])
+    head = ["dirt", "data set", "step", "rows", "found", "clean rows", "false drops", "goal", "met"]
+    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *map(_line, findings)])
 
 
 def _line(of: Finding) -> str:

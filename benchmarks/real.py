@@ -206,7 +206,10 @@ END = "<|endoftext|>"
 def instructions(path: Path) -> list[Pair]:
     """Prompts and answers of a JSON file in Alpaca's form, or in that of GPTeacher."""
     return [
-        ("\n\n".join(t for t in (r["instruction"], r["input"]) if t.strip()), r.get("response") or r.get("output") or "")
+        (
+            "\n\n".join(t for t in (r["instruction"], r["input"]) if t.strip()),
+            r.get("response") or r.get("output") or "",
+        )
         for r in json.loads(read(path))
     ]
 

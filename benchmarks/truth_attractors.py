@@ -1,6 +1,6 @@
 """Attractors, copied targets and shifted stretches in real pairs: what is found of them, and what falls beside them.
 
-    python benchmarks/truth_attractors.py [--data DIR]
+    python benchmarks/truth_attractors.py [--data DIR] [--read N] [--json]
 
 Attractors: the targets that a published translation of MMLU fell back on (hundreds of wordings of one question about
 IP spoofing) are put beside a tenth of good pairs. Copied targets: the entries of iso-codes that are flagged fuzzy
@@ -10,65 +10,62 @@ stretches are rotated by one or two lines. What falls of good pairs as they are 
 
 from __future__ import annotations
 
-import argparse
-import csv
 import random
 import re
 import sys
-import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import polars as pl
-from truth_pairs import DATA, Pair, manythings, ntrex, strings, tatoeba, tico, winomt
+from finding import SIDES, Finding, barred, frame, report, weighed
+from real import GOOD, OTHERS, Pair, cells
 
-from hala_factory import rows
 from hala_factory.filters.attractor import Attractor
 from hala_factory.filters.misaligned import Misaligned
 from hala_factory.step import Barrier
 
-SIDES = {"source": "translation.en", "target": "translation.ar"}
 SPOOFED = re.compile(r"\bIP\b|بروتوكول ال[إا]نترنت|ال[آأا]ي ?بي")
 FORGED = re.compile("تزو|تزي|انتحال|مزور|مزيف|خداع|تلاعب|تقليد|تلفيق|تدليس|تحايل|تستر|تضليل|تحريف|استنساخ")
 
 
-def main() -> None:
-    """Measure, and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA, help="the folder of real data")
-    data = parser.parse_args().data
-    if not data.is_dir():
-        sys.exit(f"{data} does not exist; say where the real data are: --data DIR")
+def findings(data: Path) -> Iterator[Finding]:
+    """Good pairs, attracted and copied targets, shifted stretches."""
     good = {
-        **{"ntrex128": ntrex(data), "tico19": tico(data), "tatoeba": tatoeba(data), "manythings": manythings(data)},
-        **{"winomt": winomt(data), "scratch": strings(data / "l10n-scratch", "en.json", "ar.json")},
+        name: {**GOOD, **OTHERS}[name](data)
+        for name in ("ntrex", "tico", "tatoeba", "manythings", "winomt", "scratch")
     }
-    print("good pairs as they are")
     for step in (Attractor(**SIDES), Misaligned(**SIDES)):
         for name, pairs in good.items():
-            found, seconds = dropped(step, pairs)
-            speed = len(pairs) / seconds
-            print(f"  {step.step} {name}: {len(found):,} of {len(pairs):,} dropped; {speed:,.0f} rows/s")
-    attractors(data, [pair for name in ("ntrex128", "tico19", "manythings") for pair in good[name]])
-    copies(data)
-    for name in ("ntrex128", "tico19", "scratch"):
-        shifts(name, good[name])
+            yield judged("good pairs", name, f"`{step.step}`", step, pairs, set(), most=0.001)
+    yield attracted(data, [pair for name in ("ntrex", "tico", "manythings") for pair in good[name]])
+    yield from copied(data)
+    for name in ("ntrex", "tico", "scratch"):
+        yield from shifts(name, good[name])
 
 
-def attractors(data: Path, good: list[Pair]) -> None:
+def judged(
+    kind: str, name: str, told: str, step: Barrier, pairs: list[Pair], dirty: set[int], **bounds: Any
+) -> Finding:
+    """The finding of pairs of which those at these places are dirty."""
+    gone = barred(step, frame(pairs))
+    return weighed(kind, name, told, ((pair, n in dirty, gone[n]) for n, pair in enumerate(pairs)), **bounds)
+
+
+def attracted(data: Path, good: list[Pair]) -> Finding:
     """Attracted targets beside a tenth of good pairs."""
-    told = [path.read_text(encoding="utf-8") for path in sorted(data.glob("acegpt-bench/files/MMLUArabic/*/*.csv"))]
-    asked = [line[0] for part in told for line in csv.reader(part.splitlines()) if line]
+    asked = [
+        line[0] for path in sorted(data.glob("acegpt-bench/files/MMLUArabic/*/*.csv")) for line in cells(path) if line
+    ]
     family = [question for question in asked if SPOOFED.search(question) and FORGED.search(question)]
     drawn = random.Random(0)
     hit = set(drawn.sample(range(len(good)), len(good) // 10))
     pairs = [(source, drawn.choice(family) if n in hit else target) for n, (source, target) in enumerate(good)]
-    found = dropped(Attractor(**SIDES), pairs)[0]
-    print(f"\nattractors: {len(hit):,} of {len(pairs):,} targets became one of {len(set(family)):,} wordings")
-    print(f"  found {len(hit & found) / len(hit):.2%}; of the others {len(found - hit):,} fell")
+    name = f"{len(set(family))} wordings of one question of mmlu-ar in good pairs"
+    return judged("attractor", name, "`attractor`", Attractor(**SIDES), pairs, hit, least=0.99, most=0.001)
 
 
-def copies(data: Path) -> None:
+def copied(data: Path) -> Iterator[Finding]:
     """Fuzzy entries of iso-codes whose target another entry has as well."""
     import polib
 
@@ -76,27 +73,21 @@ def copies(data: Path) -> None:
     pairs = [(entry.msgid, entry.msgstr) for entry in entries]
     shared = Counter(target for _, target in set(pairs) if target)
     fuzzy = {n for n, e in enumerate(entries) if "fuzzy" in e.flags and shared[e.msgstr] > 1}
-    print(
-        f"\ncopied targets: {len(fuzzy)} fuzzy entries of iso-codes share theirs with another ({len(pairs)} entries)"
-    )
+    label = "flagged fuzzy, and another entry has the same translation"
     for told, step in (
-        ("by default", Attractor(**SIDES)),
-        ("max_sources 1, long_chars 1", Attractor(**SIDES, max_sources=1, long_chars=1)),
+        ("", Attractor(**SIDES)),
+        (", of one source only", Attractor(**SIDES, max_sources=1, long_chars=1)),
     ):
-        found = dropped(step, pairs)[0]
-        print(f"  {told}: {len(found & fuzzy)} found; of entries without the flag {len(found - fuzzy)} fell")
+        yield judged("copied target", "iso-codes", f"`attractor`{told}", step, pairs, fuzzy, label=label)
 
 
-def shifts(name: str, good: list[Pair]) -> None:
+def shifts(name: str, good: list[Pair]) -> Iterator[Finding]:
     """Rotated stretches; the lines that a rotation sends to the other end are no shift, and count as missed."""
-    print(f"\nshifted stretches of {name}")
-    for length in (8, 20, 60):
+    for length, least in ((8, None), (20, None), (60, 0.95)):
         for by in (1, 2):
             pairs, shifted = rotated(good, length, by)
-            found = dropped(Misaligned(**SIDES), pairs)[0]
-            aligned = len(pairs) - len(shifted)
-            share, wrong = len(found & shifted) / len(shifted), len(found - shifted) / aligned
-            print(f"  {length} rows by {by}: {share:.1%} of {len(shifted):,} found, {wrong:.2%} of {aligned:,} others")
+            kind = f"{length} rows shifted by {by}"
+            yield judged(kind, name, "`misaligned`", Misaligned(**SIDES), pairs, shifted, least=least, most=0.01)
 
 
 def rotated(good: list[Pair], length: int, by: int) -> tuple[list[Pair], set[int]]:
@@ -111,29 +102,5 @@ def rotated(good: list[Pair], length: int, by: int) -> tuple[list[Pair], set[int
     return list(zip((source for source, _ in good), targets, strict=True)), shifted
 
 
-def dropped(step: Barrier, pairs: list[Pair]) -> tuple[set[int], float]:
-    """The rows that fall, and the seconds that took."""
-    head = {
-        "shard": pl.UInt32(),
-        "row": pl.UInt32(),
-        "id": pl.String(),
-        "source": pl.String(),
-        "earlier": pl.Boolean(),
-    }
-    numbers = range(len(pairs))
-    index = {"shard": 0, "row": numbers, "id": [str(n) for n in numbers], "source": "pairs", "earlier": False}
-    frame = pl.DataFrame(
-        {
-            "translation": [{"en": source, "ar": target} for source, target in pairs],
-            "origin": [{"file": "pairs", "position": n + 1, "part": 0} for n in numbers],
-        },
-        schema={"translation": rows.translation_type(["en", "ar"]), "origin": rows.HEAD["origin"]},
-    )
-    started = time.perf_counter()
-    known = pl.DataFrame(index, schema=head).hstack(pl.concat(step.index(part) for part in frame.iter_slices(8_192)))
-    found = step.decide(known.lazy(), ["pairs"]).collect()["row"].to_list()
-    return set(found), time.perf_counter() - started
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(report({"attractors": findings}, __doc__ or ""))

@@ -1,39 +1,30 @@
 """How much of what a translator or a chat model leaves behind is found, and how many good rows fall with it.
 
-    python benchmarks/truth_leaks.py [--data DIR] [--show]
+    python benchmarks/truth_leaks.py [--data DIR] [--read N] [--json]
 
 Leaked targets are made of real sentences and of paraphrases of the instruction, written here; the patterns were tuned
 on every second paraphrase, and the others are held out. Good pairs and good Arabic texts are those of the real data:
-each one that falls is printed by `--show`.
+those that fall are printed by `--read`.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import gzip
-import io
 import json
 import re
 import sys
-import time
-import zipfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import polars as pl
+from finding import SIDES, Finding, chat, falls, frame, report, weighed
+from real import GOOD, OTHERS, Pair, cells, read, squad, xquad
 
-from hala_factory import rows
 from hala_factory.filters.answered import Answered
 from hala_factory.filters.prompt_leak import PromptLeak
 from hala_factory.filters.refusal import Refusal
 from hala_factory.step import Filter
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-Pair = tuple[str, str]
 
 PREFIXES = """
 كل ما يلي مترجم إلى العربية: {}
@@ -194,90 +185,14 @@ def leaked(good: list[Pair], paraphrases: list[str]) -> list[Pair]:
 
 # The real data
 
-
-def read(path: Path) -> str:
-    data = path.read_bytes()
-    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8", "replace")
-
-
-def tatoeba(data: Path) -> list[Pair]:
-    stem = "opusmt-tatoeba-ara-eng/files/testsets/ara-eng/tatoeba-test-v2021-08-07"
-    return list(zip(*(read(data / f"{stem}.{code}").splitlines() for code in ("eng", "ara")), strict=True))
-
-
-def manythings(data: Path) -> list[Pair]:
-    lines = read(data / "manythings-ara/files/seq2seqBasic/ara.txt.gz").splitlines()
-    return [(fields[0], fields[1]) for fields in (line.split("\t") for line in lines)]
-
-
-def tico(data: Path) -> list[Pair]:
-    with zipfile.ZipFile(data / "tico19-en-ar/files/data/TM/all.en-ar.tmx.zip") as archive:
-        (name,) = (n for n in archive.namelist() if n.endswith(".tmx"))
-        units = ElementTree.fromstring(archive.read(name)).iter("tu")
-    sides = [["".join(seg.itertext()) for seg in unit.iter("seg")] for unit in units]
-    return [(source, target) for source, target in sides]
-
-
-def ntrex(data: Path) -> list[Pair]:
-    stem = data / "ntrex128/files/NTREX-128"
-    names = ("newstest2019-ref.eng-US.txt.gz", "newstest2019-ref.arb.txt")
-    return list(zip(*(read(stem / name).splitlines() for name in names), strict=True))
-
-
-def geneval(data: Path) -> list[Pair]:
-    found: list[Pair] = []
-    for path in sorted(data.glob("mt-geneval/files/data/sentences/*/*.en_ar.en")):
-        found += zip(read(path).splitlines(), read(path.with_suffix(".ar")).splitlines(), strict=True)
-    return found
-
-
-def winomt(data: Path) -> list[Pair]:
-    lines = [
-        line
-        for path in sorted(data.glob("winomt-mt/files/translations/*/en-ar.txt"))
-        for line in read(path).splitlines()
-    ]
-    return [(source, target) for source, target in (line.split(" ||| ") for line in lines)]
-
-
-def squad(path: Path) -> list[dict[str, Any]]:
-    """The paragraphs of a file in SQuAD's form."""
-    return [paragraph for article in json.loads(read(path))["data"] for paragraph in article["paragraphs"]]
-
-
-def xquad(data: Path) -> list[Pair]:
-    """Contexts and questions; answers, which are snippets, are left out."""
-    both = [squad(data / "xquad/files" / name) for name in ("xquad.en.json", "xquad.ar.json.gz")]
-    found: list[Pair] = []
-    for english, arabic in zip(*both, strict=True):
-        found.append((english["context"], arabic["context"]))
-        found += [(e["question"], a["question"]) for e, a in zip(english["qas"], arabic["qas"], strict=True)]
-    return found
-
-
-def react(data: Path) -> list[Pair]:
-    """Blocks of pages of which both languages have equally many."""
-    found: list[Pair] = []
-    for path in sorted((data / "react-docs/files").rglob("*.md")):
-        other = Path(str(path).replace("react-docs", "react-docs-en"))
-        if other.exists():
-            english, arabic = (re.split(r"\n\s*\n", read(p)) for p in (other, path))
-            found += zip(english, arabic, strict=True) if len(english) == len(arabic) else ()
-    return found
-
-
-GOOD_PAIRS: dict[str, Callable[[Path], list[Pair]]] = {
-    f.__name__: f for f in (tatoeba, manythings, tico, ntrex, geneval, winomt, xquad, react)
-}
+GOOD_PAIRS = {**GOOD, **{name: OTHERS[name] for name in ("mt_geneval", "winomt", "react")}, "xquad": xquad}
 
 
 def arabic_texts(data: Path) -> dict[str, list[str]]:
     """Arabic texts without a source, by data set."""
     paragraphs = [p for path in sorted(data.glob("arcd/files/data/*.json")) for p in squad(path)]
-    hate = [row for path in data.glob("hatecheck-ar/files/*/*.csv") for row in csv.reader(io.StringIO(read(path)))]
-    exams = [
-        row for path in sorted(data.glob("acegpt-bench/files/**/*.csv")) for row in csv.reader(io.StringIO(read(path)))
-    ]
+    hate = [row for path in data.glob("hatecheck-ar/files/*/*.csv") for row in cells(path)]
+    exams = [row for path in sorted(data.glob("acegpt-bench/files/**/*.csv")) for row in cells(path)]
     return {
         "shami": [line for path in data.glob("shami-dialects/files/Data/*") for line in read(path).splitlines()],
         "arcd": [p["context"] for p in paragraphs] + [q["question"] for p in paragraphs for q in p["qas"]],
@@ -335,83 +250,56 @@ def answers(data: Path) -> dict[str, list[Pair]]:
     }
 
 
-def chat(pairs: list[Pair]) -> pl.DataFrame:
-    spelt = [[{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in pairs]
-    return pl.DataFrame({"messages": spelt}, schema={"messages": rows.MESSAGES})
-
-
-def frame(pairs: list[Pair]) -> pl.DataFrame:
-    spelt = [{"en": source, "ar": target} for source, target in pairs]
-    return pl.DataFrame({"translation": spelt}, schema={"translation": rows.translation_type(["en", "ar"])})
-
-
-def reasons(step: Filter, table: pl.DataFrame) -> pl.Series:
-    """The reason for which every row falls, or null."""
-    asked = [pl.when(rule).then(pl.lit(reason)) for reason, rule in step.rules()]
-    return step.measure(table).select(reason=pl.coalesce([*asked, pl.lit(None, pl.String)]))["reason"]
-
-
-def tell(
-    name: str,
-    step: Filter,
-    pairs: list[Pair],
-    show: str = "",
-    spelt: Callable[[list[Pair]], pl.DataFrame] | None = None,
-) -> float:
-    """Print how many of the pairs fall, and with `show` those that did or did not; the share is answered."""
-    table = (spelt or frame)(pairs)
-    started = time.perf_counter()
-    fallen = reasons(step, table).is_not_null()
-    speed = len(pairs) / (time.perf_counter() - started)
-    share = fallen.sum() / max(len(pairs), 1)
-    print(f"| {name} | {len(pairs):,} | {fallen.sum():,} | {100 * share:.2f} % | {speed:,.0f} |")
-    for (source, target), lost in zip(pairs, fallen, strict=True):
-        if show and lost == (show == "fallen"):
-            print("   ", " ".join(source.split())[:80], "→", " ".join(target.split())[:160])
-    return float(share)
-
-
-def head(title: str) -> None:
-    print(f"\n{title}\n\n| rows | number | dropped | share | rows/s |\n|---|---|---|---|---|")
-
-
-SIDES = {"source": "translation.en", "target": "translation.ar"}
 ALONE = {"source": None, "target": "translation.ar"}
 
 
-def main() -> None:
-    """Measure, and print tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA, help="the folder of real data")
-    parser.add_argument("--show", action="store_true", help="print leaks that are missed and good rows that fall")
-    asked = parser.parse_args()
-    if not asked.data.is_dir():
-        sys.exit(f"{asked.data} does not exist; say where the real data are: --data DIR")
-    good = {name: load(asked.data) for name, load in GOOD_PAIRS.items()}
+def findings(data: Path) -> Iterator[Finding]:
+    """Leaks with and without the source, answers and refusals; and what falls of good rows."""
+    good = {name: load(data) for name, load in GOOD_PAIRS.items()}
+    texts = {name: [("", text) for text in texts] for name, texts in arabic_texts(data).items()}
     sentences = good["tatoeba"] + good["tico"]
-    missed, lost = ("kept", "fallen") if asked.show else ("", "")
-    for title, fields in (("with the source", SIDES), ("alone", ALONE)):
+    for told, fields, least, clean in (("", SIDES, 0.95, good), (", alone", ALONE, None, good | texts)):
         step = PromptLeak(**fields)
-        head(f"`prompt_leak`, {title}")
         for name, kind in (("tuned on", TUNED), ("held out", HELD_OUT), ("written later", paraphrases(FRESH))):
-            tell(f"leaked, paraphrases {name}", step, leaked(sentences, kind), missed)
-        for name, pairs in good.items():
-            tell(name, step, pairs, lost)
-    texts = {name: [("", text) for text in texts] for name, texts in arabic_texts(asked.data).items()}
+            yield judged(
+                "prompt leak",
+                f"paraphrases {name}",
+                f"`prompt_leak`{told}",
+                step,
+                leaked(sentences, kind),
+                True,
+                least,
+            )
+        for name, pairs in clean.items():
+            yield judged("prompt leak", name, f"`prompt_leak`{told}", step, pairs, False, most=0.001)
+    for name, chats in answers(data).items():
+        for formula, told in ((True, f"{name}, by a formula"), (False, f"{name}, all others")):
+            some = [pair for pair in chats if bool(FORMULA.match(pair[1])) == formula]
+            # Those that fall of the others were read for alpaca, llamafactory and oasst: they decline in other words.
+            yield judged("refusal", told, "`refusal`", Refusal(), some, formula, 0.95, spelt=chat)
     for name, alone in texts.items():
-        tell(f"{name} (no source)", PromptLeak(**ALONE), alone, lost)
-    head("`refusal`")
-    for name, chats in answers(asked.data).items():
-        tell(f"{name}, formulas", Refusal(), [pair for pair in chats if FORMULA.match(pair[1])], missed, chat)
-        tell(f"{name}, all others", Refusal(), [pair for pair in chats if not FORMULA.match(pair[1])], lost, chat)
-    for name, alone in texts.items():
-        tell(f"{name} (Arabic)", Refusal(on="translation.ar"), alone, lost)
-    head("`answered`")
-    for name, pairs in questions(asked.data).items():
-        tell(name, Answered(**SIDES), pairs, missed)
+        yield judged("refusal", name, "`refusal`", Refusal(on="translation.ar"), alone, False, most=0.001)
+    for name, pairs in questions(data).items():
+        yield judged("an answer for a translation", name, "`answered`", Answered(**SIDES), pairs, True)
     for name, pairs in good.items():
-        tell(name, Answered(**SIDES), pairs, lost)
+        yield judged("an answer for a translation", name, "`answered`", Answered(**SIDES), pairs, False, most=0.001)
+
+
+def judged(
+    kind: str,
+    name: str,
+    told: str,
+    step: Filter,
+    pairs: list[Pair],
+    dirty: bool,
+    least: float | None = None,
+    most: float | None = None,
+    spelt: Callable[[list[Pair]], pl.DataFrame] = frame,
+) -> Finding:
+    """The finding of pairs that are all dirty, or all clean."""
+    rows = [(pair, dirty, fell) for pair, fell in zip(pairs, falls(step, spelt(pairs)), strict=True)]
+    return weighed(kind, name, told, rows, least=least, most=most)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(report({"leaks": findings}, __doc__ or ""))

@@ -73,7 +73,7 @@ LONG = 120
 # likely before the look than they say, so that short lines of its neighbours are found.
 JUDGES: dict[Script, Judge] = {
     "latin": Judge("en", frozenset({"en"}), letters=(1.4, 0.4), fasttext=(0.2, 1.6), prior=0.65),
-    "arabic": Judge("ar", frozenset({"ar", *ARABIC}), letters=(1.75, 1.1), fasttext=(0.25, 2.6), prior=2.7),
+    "arabic": Judge("ar", frozenset({"ar", *ARABIC}), letters=(1.75, 1.1), fasttext=(0.25, 2.6), prior=2.3),
 }
 _WEIGHT: dict[Script, int] = {"latin": 2, "arabic": 3}
 """Arabic prose is strewn with names of programs in Latin letters; English prose hardly ever with Arabic ones."""

@@ -73,7 +73,7 @@ class Decontaminate(Filter):
     """Words of a run that counts as shared."""  # of changed English questions 3 finds 97 %, 4 96, 8 76; 3 errs once
     min_shared: Annotated[int, Field(ge=2)] = 6
     """Fewest words in common; a question that has fewer is looked for whole."""
-    min_words: Annotated[int, Field(ge=1)] | None = 3
+    min_words: Annotated[int, Field(ge=1)] | None = 2
     """Fewest words of a question that is looked for whole without its choices; null: none is looked for whole."""
     # as GPT-3 leaves out runs with more than 10 matches, arXiv 2005.14165, appendix C
     max_questions: Annotated[int, Field(ge=1)] = 10

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, Literal
 
 import polars as pl
@@ -84,25 +85,34 @@ _FAR = 60
 """Characters; letters further away say nothing about the language of a number."""
 
 _QUESTION = re.compile(rf"(?<=[{_ARABIC}])({_SPACE}{{0,3}})(\?++)(?![=&/A-Za-z0-9])(?![!؟\"'»”)\] ]{{0,8}}[A-Za-z])")
-_COMMA = re.compile(rf"(?<=[{_ARABIC}»])({_SPACE}{{0,3}}),(?={_SPACE}{{0,3}}[{_LETTERS}«])")
-_SEMICOLON = re.compile(rf"(?<=[{_ARABIC}»])({_SPACE}{{0,3}});(?={_SPACE}{{0,3}}[{_LETTERS}«])")
+_BETWEEN = re.compile(rf"(?<=[{_ARABIC}»])({_SPACE}{{0,3}})([,;])(?=({_SPACE}{{0,3}})[{_LETTERS}«])")
 _GLUED = {mark: re.compile(rf"(?<=\S){mark}(?=[^\s{_DIGITS}])") for mark in ",;"}
+_ARABIC_MARK = {",": "،", ";": "؛"}
 
-_BEFORE_ARABIC_MARK = re.compile(
-    rf"(?<=[^\W_{_DIGITS}]|[{_DIGITS}{_MARKS}»”’\"')\]}}%٪…{rewriting.KEPT}]){_SPACE}+(?=[،؛؟])"
-)
-_BEFORE_MARK = re.compile(
-    rf"(?<=[{_ARABIC}»)\]]){_SPACE}+"
-    rf"(?=(?:\.(?! ?\.)|!+)(?:[\s»”\"')\]]|\Z)|:(?:\s|\Z)|[.:!][{_LETTERS}][{_ARABIC}])"
-)
-_BEHIND_MARK = re.compile(
-    rf"(?<=[{_ARABIC}»”)\]][،؛؟])(?=[^\W_]|[«“(\[])"
-    rf"|(?<=[A-Za-z{_DIGITS}\"'{rewriting.KEPT}][،؛؟])(?=[{_LETTERS}«])"
-    # A word of one letter before the dot is an abbreviation: «ق.م».
-    rf"|(?<=[{_ARABIC}]{{3}}\.)(?=[{_LETTERS}][{_ARABIC}])|(?<=[»)\]]\.)(?=[{_LETTERS}][{_ARABIC}])"
-    rf"|(?<=[{_ARABIC}]!)(?=[{_LETTERS}])|(?<=[{_ARABIC}]{{2}}:)(?=[{_LETTERS}][{_ARABIC}])"
-)
-_TOO_FAR_BEHIND = re.compile(r"(?<=[،؛؟])  +(?=\S)")
+_SPACING = [
+    (re.compile(rf"(?<=[\w{_MARKS}»”’\"')\]}}%٪…{rewriting.KEPT}]){_SPACE}+(?=[،؛؟])"), ""),
+    (re.compile(rf"(?<=[{_ARABIC}]){_SPACE}+([.:!])(?=[{_LETTERS}][{_ARABIC}])"), r"\1 "),
+    (
+        re.compile(
+            rf"(?:(?<=[{_ARABIC}])|(?<=[{_ARABIC}][»)\]])){_SPACE}+"
+            rf"(?=(?:\.(?! ?\.)|!+)(?:[\s»”\"')\]]|\Z)|:(?:\s|\Z))"
+        ),
+        "",
+    ),
+    (
+        re.compile(
+            rf"(?<=[{_ARABIC}»”)\]][،؛؟])(?=[^\W_]|[«“(\[])"
+            rf"|(?<=[A-Za-z{_DIGITS}\"'{rewriting.KEPT}][،؛؟])(?=[{_LETTERS}«])"
+            # A word of one letter before the dot is an abbreviation: «ق.م».
+            rf"|(?<=[{_ARABIC}]{{3}}\.)(?=[{_LETTERS}][{_ARABIC}])|(?<=[»)\]]\.)(?=[{_LETTERS}][{_ARABIC}])"
+            rf"|(?<=[{_ARABIC}]!)(?=[{_LETTERS}])|(?<=[{_ARABIC}]{{2}}:)(?=[{_LETTERS}][{_ARABIC}])"
+        ),
+        " ",
+    ),
+    (re.compile(r"(?<=[،؛؟])  +(?=\S)"), " "),
+]
+_BESIDE_SPAN = re.compile(rf"\S{_SPACE}+[،؛؟]|\S[،؛؟][{_LETTERS}«]")
+"""What may have to change beside code or an address, where it would not beside their letters."""
 
 
 def _trigger(step: NormaliseArabic) -> str:
@@ -120,7 +130,7 @@ def _trigger(step: NormaliseArabic) -> str:
     if step.punctuation == "arabic":
         found.append(rf"[{arabic}»][ \x{{a0}}]{{0,3}}[,;?]")
     if step.spacing == "fix":
-        found += [r"[ \x{a0}][،؛؟]", rf"[{arabic}»)\]][ \x{{a0}}]+[.!:]", rf"[{arabic}»)\]][.!:][{arabic}]"]
+        found += [r"[ \x{a0}][،؛؟]", rf"[{arabic}][»)\]]?[ \x{{a0}}]+[.!:]", rf"[{arabic}»)\]][.!:][{arabic}]"]
         found += [r"[،؛؟](?:[\p{L}\p{N}«“(\[]|  )"]
     return "|".join(found)
 
@@ -158,7 +168,7 @@ class NormaliseArabic(Normaliser):
     diacritics: Literal["keep", "strip"] = "keep"
     """Vowel signs, and the marks of the Quran; hamza and madda are parts of letters."""
     digits: Literal["keep", "ascii", "arabic_indic"] = "keep"
-    """Arabic-Indic and Persian digits as ASCII, or digits beside Arabic words as Arabic-Indic; their marks with them."""
+    """Arabic-Indic and Persian digits as ASCII, or those beside Arabic words as Arabic-Indic; their marks, too."""
     punctuation: Literal["keep", "arabic"] = "arabic"
     """Latin `,` `;` `?` between Arabic words."""
     spacing: Literal["keep", "fix"] = "fix"
@@ -172,13 +182,17 @@ class NormaliseArabic(Normaliser):
         return rewriting.rewrite(frame, self.on, trigger, _KINDS, self._change)
 
     def _change(self, content: str, found: Counter[str]) -> str:
-        return rewriting.outside(content, lambda around: self._edit(around, found))
+        persian = self.zwnj == "keep" or (self.zwnj == "persian" and bool(_NOT_OF_ARABIC.search(content)))
+        # Where nothing changes, nobody need know what is code; which digits do may depend on it.
+        alone = self.digits != "arabic_indic" and not _BESIDE_SPAN.search(content)
+        if alone and self._edit(content, persian, Counter()) == content:
+            return content
+        return rewriting.outside(content, lambda around: self._edit(around, persian, found))
 
-    def _edit(self, around: str, found: Counter[str]) -> str:
+    def _edit(self, around: str, persian: bool, found: Counter[str]) -> str:
         if self.bidi_marks == "remove":
             around, found["bidi_marks"] = _BIDI.subn("", around)
         around, found["zero_widths"] = _WIDTHLESS.subn("", around)
-        persian = self.zwnj == "keep" or (self.zwnj == "persian" and bool(_NOT_OF_ARABIC.search(around)))
         around = _each(_JOINERS, lambda run: _joined(run, persian), around, found, "zero_widths")
         if "resolve" in (self.presentation_forms, self.signs):
             around = _each(_FORM, self._resolved, around, found, "presentation_forms")
@@ -215,9 +229,6 @@ class NormaliseArabic(Normaliser):
         if plain[0] in " ـ":  # a vowel sign without its letter
             return plain[1:] if _LETTER.match(before) or before in _FORMS else sign
         return plain
-
-
-_SPACING = ((_BEFORE_ARABIC_MARK, ""), (_BEFORE_MARK, ""), (_BEHIND_MARK, " "), (_TOO_FAR_BEHIND, " "))
 
 
 def _each(
@@ -281,16 +292,16 @@ def _arabic_indic(number: re.Match[str]) -> str:
 def _with_arabic_marks(around: str, found: Counter[str]) -> str:
     lines = around.split("\n")
     for i, line in enumerate(lines):
-        for mark, pattern in ((",", _COMMA), (";", _SEMICOLON)) if "," in line or ";" in line else ():
-            # Where every mark is glued to what stands around it, it separates data.
-            if f"{mark} " in line or len(_GLUED[mark].findall(line)) < 2:
-                line, count = pattern.subn(rf"\1{_ARABIC_MARK[mark]}", line)
-                found["punctuation"] += count
+        if "," in line or ";" in line:
+            # Several marks without any space around them separate data.
+            data = [mark for mark, glued in _GLUED.items() if len(glued.findall(line)) > 1]
+            line = _each(_BETWEEN, partial(_arabic_mark, data), line, found, "punctuation")
         if "?" in line:
-            line, count = _QUESTION.subn(lambda marks: marks[1] + "؟" * len(marks[2]), line)
-            found["punctuation"] += count
+            line = _each(_QUESTION, lambda marks: marks[1] + "؟" * len(marks[2]), line, found, "punctuation")
         lines[i] = line
     return "\n".join(lines)
 
 
-_ARABIC_MARK = {",": "،", ";": "؛"}
+def _arabic_mark(data: list[str], mark: re.Match[str]) -> str:
+    glued = not mark[1] and not mark[3]
+    return mark[0] if glued and mark[2] in data else mark[1] + _ARABIC_MARK[mark[2]]

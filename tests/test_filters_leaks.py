@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+import truth_leaks as truth
 
-from benchmarks import truth_leaks as truth
 from hala_factory import phrases, rows
 from hala_factory.filters.answered import Answered
 from hala_factory.filters.prompt_leak import PromptLeak

@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+import truth_pairs as truth
 
-from benchmarks import truth_pairs as truth
 from hala_factory import numerals, rows
 from hala_factory.filters.glued_words import GluedWords
 from hala_factory.filters.length_ratio import LengthRatio
@@ -376,7 +376,7 @@ def test_faults_made_in_good_pairs_are_found(read: dict[str, list[truth.Pair]]) 
 @real
 def test_answers_that_are_their_input_are_found() -> None:
     asked = truth.alpaca(DATA)
-    fates = truth.fates(SelfDestruction(), truth.conversations(asked))
+    fates = truth.reasons(SelfDestruction(), truth.conversations(asked)).to_list()
     same = [i for i, (_, given, answer) in enumerate(asked) if given.strip() and given.strip() == answer.strip()]
     assert len(same) == 13
     assert None not in [fates[i] for i in same]

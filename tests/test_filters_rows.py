@@ -25,7 +25,8 @@ from hala_factory.filters.datatrove import Datatrove
 from hala_factory.filters.line_quality import C4Lines, FinewebLines
 from hala_factory.filters.pii import KINDS, Pii
 from hala_factory.filters.words_list import BannedWords
-from hala_factory.step import Filter, Normaliser
+from hala_factory.step import Filter
+from tests.test_filter_promises import check_normaliser
 from tests.test_filters import PROSE as VARIED
 from tests.test_filters import instructions, near, pairs, said, verdicts
 
@@ -332,20 +333,6 @@ pieces = st.sampled_from(
 def test_masking_twice_changes_nothing_more(texts: list[str]) -> None:
     frame = instructions(*([("user", t)] for t in texts))
     check_normaliser(Pii(), frame)
-
-
-def check_normaliser(step: Normaliser, frame: pl.DataFrame) -> None:
-    left, measured = step.normalise(frame)
-    assert left.schema == frame.schema
-    assert dict(measured.schema) == step.measures()
-    assert (left.height, measured.height) == (frame.height, frame.height)
-    again, nothing = step.normalise(left)
-    assert again.equals(left)
-    assert sum(map(sum, nothing.rows())) == 0
-    for i in range(frame.height):
-        alone, counted = step.normalise(frame[i : i + 1])
-        assert alone.equals(left[i : i + 1])
-        assert counted.equals(measured[i : i + 1])
 
 
 @pytest.mark.parametrize(
