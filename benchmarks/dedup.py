@@ -1,10 +1,14 @@
 """Dedup against its rivals, on the same real rows: near dedup against datatrove's MinHash, exact against OpusFilter's.
 
     python benchmarks/dedup.py [--rows N] [--data DIR] [--workers 2] [--rival-python FILE] [--opusfilter-python FILE]
+    python benchmarks/dedup.py --scale [--rows N] [--data DIR]
 
 All read what was written for them before the clock starts, and write what they keep; all are started as a command,
 and their time is that of the whole command. The similarity is 0.8 for ours; datatrove's 14 bands of 8 have their
 half-way point at 0.72. Then every pair of a sample is counted, and what each overlooks or drops wrongly is told.
+
+`--scale` tells instead what a row costs ours as the rows grow: the real rows once, and up to 22 times in different
+letters (so that copies stay copies of their own kind), each index decided in a process of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ import polars as pl
 HERE = Path(__file__).resolve()
 DATA = HERE.parents[2] / "shared" / "data"
 FILES = 8
+COPIES = (1, 2, 11, 22)
+"""How often the rows stand there when the cost of a row is told."""
 SAMPLE = 6_000
 """Rows of which every pair is counted."""
 HOW_TO_MAKE_THEM = (
@@ -40,22 +46,50 @@ HOW_TO_MAKE_THEM = (
 )
 
 
+WEIGHED = """
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: servers of workers outlive the command, and are waited for
+first = subprocess.Popen(sys.argv[1:]).pid
+cpu, most, code = 0.0, 0, 0
+while True:
+    try:
+        pid, status, usage = os.wait4(-1, 0)
+    except ChildProcessError:
+        break
+    cpu, most = cpu + usage.ru_utime + usage.ru_stime, max(most, usage.ru_maxrss)
+    code = os.waitstatus_to_exitcode(status) if pid == first else code
+print(most, cpu, file=sys.stderr)
+sys.exit(code)
+"""
+"""Starts a command from a small process: one that is started from a large one is charged with the memory of that."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a whole command took, with all its processes."""
+
+    seconds: float
+    cpu: float
+    """Seconds of all processes together: what can be compared where the machine is busy with other things."""
+    megabytes: float
+    """Most memory of one of its processes."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What one run took, and which rows it kept."""
 
-    seconds: float
+    spent: Spent
     kept: set[str]
     stages: dict[str, float]
-    megabytes: float
-    """Most memory of one of its processes."""
 
     def told(self, name: str, rows: int) -> str:
         """Time, memory and rows kept, in words."""
         parts = "".join(f", {stage} {seconds:.1f}" for stage, seconds in self.stages.items())
         return (
-            f"{name}: {self.seconds:.1f} s ({rows / self.seconds:,.0f} rows/s{parts}), "
-            f"{self.megabytes:,.0f} MB a process at most, keeps {len(self.kept):,}"
+            f"{name}: {self.spent.seconds:.1f} s ({rows / self.spent.seconds:,.0f} rows/s{parts}), "
+            f"{self.spent.cpu:.1f} CPU seconds, {self.spent.megabytes:,.0f} MB a process at most, "
+            f"keeps {len(self.kept):,}"
         )
 
 
@@ -67,11 +101,19 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rival-python", type=Path, help="a Python that has datatrove and spaCy")
     parser.add_argument("--opusfilter-python", type=Path, help="a Python that has OpusFilter")
+    parser.add_argument("--scale", action="store_true", help="what a row costs, from the rows once to 22 times")
+    parser.add_argument("--decide", nargs=2, metavar=("STEP", "FOLDER"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.decide:
+        decide(*asked.decide)
+        return
     if not asked.data.is_dir():
         sys.exit(f"{asked.data} does not exist; say where the real data are: --data DIR")
     with tempfile.TemporaryDirectory(prefix="hala-bench-") as name:
         folder = Path(name)
+        if asked.scale:
+            scale(folder, asked.data, asked.rows)
+            return
         texts = write_rows(folder, asked.data, asked.rows)
         size = sum(len(t.encode()) for t in texts.values()) / 1e6
         print(f"{len(texts):,} rows, {size:.1f} MB, {len(set(texts.values())):,} distinct; {asked.workers} workers\n")
@@ -80,12 +122,15 @@ def main() -> None:
         if asked.rival_python:
             near["datatrove MinHash"] = run_datatrove(folder, asked.rival_python, asked.workers)
             print(near["datatrove MinHash"].told("datatrove MinHash", len(texts)))
-            print(f"ratio: {near['datatrove MinHash'].seconds / near['hala-factory near_dedup'].seconds:.1f}")
+            theirs, ours = near["datatrove MinHash"].spent, near["hala-factory near_dedup"].spent
+            print(f"ratio: {theirs.seconds / ours.seconds:.1f} by the clock, {theirs.cpu / ours.cpu:.1f} by the CPU")
         exact = run_ours(folder, {"step": "exact_dedup"}, asked.workers)
         print(exact.told("hala-factory exact_dedup", len(texts)), flush=True)
         if asked.opusfilter_python:
-            theirs = run_opusfilter(folder, asked.opusfilter_python)
-            print(theirs.told("OpusFilter remove_duplicates", len(texts)), flush=True)
+            print(
+                run_opusfilter(folder, asked.opusfilter_python).told("OpusFilter remove_duplicates", len(texts)),
+                flush=True,
+            )
         if not asked.rival_python or not asked.opusfilter_python:
             print(f"\nto measure the rivals as well:\n{HOW_TO_MAKE_THEM}")
         print()
@@ -97,9 +142,8 @@ def main() -> None:
 
 def write_rows(folder: Path, data: Path, most: int) -> dict[str, str]:
     """The rows for all, spread over the sources, in `FILES` files and for OpusFilter one a line: text by row."""
-    found = list(real_rows(data))
-    most = min(most, len(found))
-    found = [found[number * len(found) // most] for number in range(most)]
+    found = spread(data, most)
+    most = len(found)
     texts = {}
     (folder / "rows").mkdir()
     share = -(-most // FILES)
@@ -112,6 +156,13 @@ def write_rows(folder: Path, data: Path, most: int) -> dict[str, str]:
     lines = (json.dumps(text, ensure_ascii=False) for text in texts.values())
     (folder / "rows.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return texts
+
+
+def spread(data: Path, most: int) -> list[tuple[str, str]]:
+    """So many of the real rows (all, if there are no more), evenly from all of them."""
+    found = list(real_rows(data))
+    most = min(most, len(found))
+    return [found[number * len(found) // most] for number in range(most)]
 
 
 def read(path: Path) -> str:
@@ -165,7 +216,7 @@ def run_ours(folder: Path, step: dict[str, Any], workers: int) -> Result:
     store = f"store-{step['step']}"
     words = ["build", "recipe.yaml", "--json", "--quiet", "--store", store, "--workers", str(workers)]
     one_thread = {**os.environ, "POLARS_MAX_THREADS": "1"}  # a worker is a core, as it is for the others
-    seconds, megabytes, said = timed([sys.executable, "-m", "hala_factory.cli", *words], folder, one_thread)
+    spent, said = timed([sys.executable, "-m", "hala_factory.cli", *words], folder, one_thread)
     place = pl.format(
         "{}:{}",
         pl.col("origin").struct.field("file").str.split("/").list.last(),
@@ -173,37 +224,40 @@ def run_ours(folder: Path, step: dict[str, Any], workers: int) -> Result:
     )
     data = folder / store / "corpora" / "bench" / "dev" / "data" / "*.parquet"
     kept = set(pl.read_parquet(data, columns=["origin"]).select(place).to_series())
-    return Result(seconds, kept, {s["name"]: s["seconds"] for s in json.loads(said)["stages"]}, megabytes)
+    return Result(spent, kept, {s["name"]: s["seconds"] for s in json.loads(said)["stages"]})
 
 
-def timed(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> tuple[float, float, bytes]:
-    """Seconds and megabytes that a command took, and what it said; its complaints are shown if it fails."""
+def timed(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> tuple[Spent, bytes]:
+    """What a command took, and what it said; its complaints are shown if it fails."""
     started = time.monotonic()
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=err)
-        _, status, usage = os.wait4(process.pid, 0)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WEIGHED, *command], cwd=folder, env=environment, stdout=out, stderr=err
+        )
+        status = process.wait()
     seconds = time.monotonic() - started
+    said = (folder / "err").read_text()
     if status:
-        sys.exit(f"{command} failed:\n{(folder / 'err').read_text()[-2000:]}")
-    most = max(usage.ru_maxrss, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if environment else 0)
-    return seconds, most / 1e3, (folder / "out").read_bytes()
+        sys.exit(f"{command} failed:\n{said[-2000:]}")
+    kilobytes, cpu = map(float, said.splitlines()[-1].split())
+    return Spent(seconds, cpu, kilobytes / 1e3), (folder / "out").read_bytes()
 
 
 def run_datatrove(folder: Path, python: Path, workers: int) -> Result:
     """Its own four stages: signatures, buckets, clusters, filter."""
     script = HERE.with_name("dedup_datatrove.py")
     out = folder / "datatrove"
-    seconds, megabytes, _ = timed([str(python), str(script), str(folder / "rows"), str(out), str(workers)], folder)
+    spent, _ = timed([str(python), str(script), str(folder / "rows"), str(out), str(workers)], folder)
     kept = set(pl.read_parquet(out / "kept" / "*.parquet", columns=["id"]).to_series())
-    return Result(seconds, kept, json.loads((out / "seconds.json").read_text()), megabytes)
+    return Result(spent, kept, json.loads((out / "seconds.json").read_text()))
 
 
 def run_opusfilter(folder: Path, python: Path) -> Result:
     """Its own step for duplicates, on a file with one text a line."""
     script = HERE.with_name("dedup_opusfilter.py")
-    seconds, megabytes, said = timed([str(python), str(script), str(folder / "rows.txt"), "kept.txt"], folder)
+    spent, said = timed([str(python), str(script), str(folder / "rows.txt"), "kept.txt"], folder)
     kept = set((folder / "kept.txt").read_text(encoding="utf-8").splitlines())
-    return Result(seconds, kept, {"remove_duplicates": json.loads(said)["seconds"]}, megabytes)
+    return Result(spent, kept, {"remove_duplicates": json.loads(said)["seconds"]})
 
 
 def one_process(folder: Path, rows: int) -> None:
@@ -239,6 +293,79 @@ def one_process(folder: Path, rows: int) -> None:
             f"{step.step}, CPU seconds: index {indexed - started:.2f} ({rows / (indexed - started):,.0f} rows/s), "
             f"decision {decided - before:.2f}; {path.stat().st_size / rows:,.0f} bytes a row on disk; {gone:,} dropped"
         )
+
+
+def scale(folder: Path, data: Path, rows: int) -> None:
+    """CPU time, memory and disk a row, for ever more rows."""
+    from hala_factory.recipe import load_steps
+    from hala_factory.rows import MESSAGES
+    from hala_factory.run.barring import index_head
+    from hala_factory.run.files import BATCH
+    from hala_factory.step import Barrier
+
+    once = [
+        [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+        for prompt, answer in spread(data, rows)
+    ]
+    frame = pl.DataFrame({"messages": once}, schema={"messages": MESSAGES}).with_row_index("number")
+    for word in ("near_dedup", "exact_dedup"):
+        step = load_steps(plugins=False)[word].model_validate({})
+        assert isinstance(step, Barrier)
+        (folder / word).mkdir()
+        indexing = 0.0
+        for number in range(COPIES[-1]):
+            moved = in_other_letters(frame, number)
+            started = time.process_time()
+            batches = [
+                b.pipe(index_head, number, n * BATCH, earlier=False).hstack(step.index(b))
+                for n, b in enumerate(moved.iter_slices(BATCH))
+            ]
+            indexing += time.process_time() - started
+            pl.concat(batches).write_parquet(folder / word / f"{number:03}.parquet")
+            if number + 1 not in COPIES:
+                continue
+            total = frame.height * (number + 1)
+            size = sum(path.stat().st_size for path in (folder / word).iterdir())
+            command = [sys.executable, str(HERE), "--decide", word, str(folder / word)]
+            spent, said = timed(command, folder)
+            seconds, before, dropped = json.loads(said)
+            print(
+                f"{word}, {total:,} rows: index {indexing / total * 1e6:.1f} and decision {seconds / total * 1e6:.1f} "
+                f"microseconds of CPU a row; {size / total:,.0f} bytes a row on disk, memory of the decision "
+                f"{spent.megabytes:,.0f} MB ({(spent.megabytes - before) * 1e6 / total:,.0f} bytes a row above the "
+                f"start); {dropped:,} dropped",
+                flush=True,
+            )
+
+
+def in_other_letters(frame: pl.DataFrame, number: int) -> pl.DataFrame:
+    """The rows with every letter replaced by one so many places further on in its alphabet."""
+    alphabets = ("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "بتثجحخدذرزسشصضطظعغفقكلمنهو")
+    moved = {c: a[(i + number) % len(a)] for a in alphabets for i, c in enumerate(a)} if number else {}
+    turn = pl.element().struct
+    content = turn.field("content").str.replace_many(moved) if moved else turn.field("content")
+    return frame.select(
+        id=pl.format("{}_{}", "number", pl.lit(number)),
+        source=pl.lit("rows"),
+        origin=pl.lit(None),
+        messages=pl.col("messages").list.eval(pl.struct(role=turn.field("role"), content=content)),
+    )
+
+
+def decide(word: str, folder: str) -> None:
+    """Decide over an index and print the CPU seconds, the megabytes before, and how many rows are dropped."""
+    from hala_factory.recipe import load_steps
+    from hala_factory.step import Barrier
+
+    step = load_steps(plugins=False)[word].model_validate({})
+    assert isinstance(step, Barrier)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    started = time.process_time()
+    said = step.decide(pl.scan_parquet(Path(folder) / "*.parquet"), ["rows"])
+    said.sink_parquet(Path(folder).with_suffix(".decision"), engine="streaming")
+    seconds = time.process_time() - started
+    gone = pl.scan_parquet(Path(folder).with_suffix(".decision")).filter(pl.col("reason").is_not_null())
+    print(json.dumps([seconds, before, gone.select(pl.len()).collect().item()]))
 
 
 def judge(who: str, texts: dict[str, str], kept: set[str]) -> None:

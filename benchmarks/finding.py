@@ -13,6 +13,7 @@ import polars as pl
 from real import DATA, Pair
 
 from hala_factory import rows
+from hala_factory.run.barring import index_head
 from hala_factory.step import Barrier, Filter, Normaliser
 
 SIDES: dict[str, Any] = {"source": "translation.en", "target": "translation.ar"}
@@ -137,19 +138,17 @@ def changed(step: Normaliser, table: pl.DataFrame) -> pl.DataFrame:
 
 
 def decided(step: Barrier, *sources: tuple[str, pl.DataFrame]) -> pl.DataFrame:
-    """What a barrier says of sources: of each, `source`, `row` and `reason`, null for the rows that stay."""
+    """What falls of sources at a barrier: `source`, `row`, `reason` and `detail`."""
     index = []
     for shard, (name, table) in enumerate(sources):
-        head = {"shard": pl.lit(shard), "row": pl.int_range(pl.len()), "source": pl.lit(name)}
-        whole = pl.concat(step.index(part) for part in table.iter_slices(8_192))
+        named = table.with_columns(id=pl.int_range(pl.len()).cast(pl.String), source=pl.lit(name))
+        head = index_head(named, shard, 0, earlier=False)
         index.append(
-            whole.with_columns(**head, id=pl.format("{}-{}", pl.lit(name), head["row"]), earlier=pl.lit(False))
+            pl.concat([head, pl.concat(step.index(part) for part in named.iter_slices(8_192))], how="horizontal")
         )
     names = [name for name, _ in sources]
     told = step.decide(pl.concat(index).lazy(), names).collect().filter(pl.col("reason").is_not_null())
-    return told.select(
-        pl.col("shard").replace_strict(dict(enumerate(names))).alias("source"), "row", "reason", "detail"
-    )
+    return told.select("row", "reason", "detail", source=pl.col("shard").replace_strict(dict(enumerate(names))))
 
 
 def barred(step: Barrier, table: pl.DataFrame) -> list[bool]:
@@ -213,7 +212,7 @@ def report(makers: dict[str, Callable[[Path], Iterable[Finding]]], doc: str, arg
     found: list[Finding] = []
     for name in getattr(asked, "only", None) or makers:
         print(f"{name} …", file=sys.stderr)
-        found += makers[name](asked.data)
+        found += (of for of in makers[name](asked.data) if of.dirty or of.clean)
     print("\n".join(json.dumps(spelt(of), ensure_ascii=False) for of in found) if asked.json else table(found))
     if asked.read:
         print("\n".join(read_rows(found, asked.read)), file=sys.stderr if asked.json else sys.stdout)

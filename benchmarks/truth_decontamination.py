@@ -1,69 +1,66 @@
 """Decontamination on real tests and real rows: planted questions that are found, and rows that are dropped wrongly.
 
-    python benchmarks/truth_decontamination.py [--data DIR] [--read N]
+    python benchmarks/truth_decontamination.py [--data DIR] [--read N] [--json] [--only defaults]
 
 The tests: XQuAD (English, Arabic), ARCD, MMLU in Arabic as AceGPT translated it, ACVA, HateCheck in Arabic, and the
 problems of GSM8K (its training part, the only one there is here: a test for this purpose). Every question is planted
 in a row of its own, as it stands or changed; the rows of T0, Alpaca, GPTeacher, Tatoeba and ManyThings hold none of
-them but by chance, so each of theirs that falls is printed, to be read. As a yardstick the same is done with runs of
-8 words, of which every one counts (Tülu 3, arXiv 2411.15124).
+them but by chance, so each of theirs that falls is printed by `--read`. As a yardstick the same is done by plain runs
+of 8 words that hold half of a question's (Tülu 3, arXiv 2411.15124).
+
+Where the data folder has them (`mmlu-en/*.csv` with a header, `truthfulqa/TruthfulQA.csv`, `gsm8k/test.jsonl`), these
+tests, for which nothing was tuned but how much of a short question must stand in a row, are a third group.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import gzip
-import io
 import json
 import random
+import re
 import sys
 import tempfile
-import time
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import real
+from finding import Finding, chat, falls, report, weighed
+from real import cells, read
 
-from hala_factory import rows
 from hala_factory.benchmarks import COLUMNS
 from hala_factory.filters.decontaminate import Decontaminate
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 Question = tuple[str, str, list[str], str]
 """Benchmark, question, choices, passage."""
+EXAMS = "en, other tests"
 
 
-def text(path: Path) -> str:
-    """A file's text, unpacked."""
-    data = path.read_bytes()
-    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-
-
-def squad(name: str, path: Path) -> Iterator[Question]:
-    for article in json.loads(text(path))["data"]:
-        for paragraph in article["paragraphs"]:
-            for asked in paragraph["qas"]:
-                yield name, asked["question"], [], paragraph["context"]
+def squad(name: str, path: Path) -> list[Question]:
+    """The questions of a file in SQuAD's form, with their passages."""
+    return [(name, asked["question"], [], part["context"]) for part in real.squad(path) for asked in part["qas"]]
 
 
 def questions(data: Path) -> dict[str, list[Question]]:
-    """The questions by language."""
+    """The questions by language, and those of other tests in English."""
     english = list(squad("xquad-en", data / "xquad/files/xquad.en.json"))
-    problems = text(data / "gsm8k/files/grade_school_math/data/train.jsonl.gz").splitlines()
+    problems = read(data / "gsm8k/files/grade_school_math/data/train.jsonl.gz").splitlines()
     english += [("gsm8k", json.loads(line)["question"], [], "") for line in problems]
     arabic = list(squad("xquad-ar", data / "xquad/files/xquad.ar.json.gz"))
     arabic += squad("arcd", data / "arcd/files/data/arcd-test.json")
     for path in sorted(data.glob("acegpt-bench/files/MMLUArabic/test/*")):
-        cells = csv.reader(io.StringIO(text(path)))
-        arabic += [("mmlu-ar", row[0], row[1:5], "") for row in cells if len(row) == 6]
-    facts = text(data / "acegpt-bench/files/ArabicCulture/difficulty-easy-TF_dev.jsonl").splitlines()
+        arabic += [("mmlu-ar", row[0], row[1:5], "") for row in cells(path) if len(row) == 6]
+    facts = read(data / "acegpt-bench/files/ArabicCulture/difficulty-easy-TF_dev.jsonl").splitlines()
     arabic += [("acva", json.loads(line)["question"], [], "") for line in facts]
-    cases = next(data.glob("hatecheck-ar/files/*/*.csv"))
-    arabic += [("hatecheck", row["test_case"], [], "") for row in csv.DictReader(io.StringIO(text(cases)))]
-    return {"en": english, "ar": arabic}
+    head, *cases = cells(next(data.glob("hatecheck-ar/files/*/*.csv")))
+    arabic += [("hatecheck", row[head.index("test_case")], [], "") for row in cases]
+    exams = [("mmlu", row[0], row[1:5], "") for path in sorted(data.glob("mmlu-en/*.csv")) for row in cells(path)[1:]]
+    exams += [("truthfulqa", row[2], [], "") for path in data.glob("truthfulqa/*.csv") for row in cells(path)[1:]]
+    lines = [line for path in data.glob("gsm8k/test.jsonl") for line in read(path).splitlines()]
+    exams += [("gsm8k-test", json.loads(line)["question"], [], "") for line in lines]
+    return {"en": english, "ar": arabic} | ({EXAMS: exams} if exams else {})
 
 
 def tables(asked: dict[str, list[Question]], folder: Path) -> dict[str, Path]:
@@ -83,25 +80,14 @@ def tables(asked: dict[str, list[Question]], folder: Path) -> dict[str, Path]:
 
 def clean(data: Path) -> dict[tuple[str, str], list[str]]:
     """Rows of other sets, by language and name."""
-    found: dict[tuple[str, str], list[str]] = {("en", "t0"): [], ("en", "gpteacher"): []}
-    for path in sorted(data.glob("t0-50k/files/*/*.jsonl.gz")):
-        for line in text(path).splitlines():
-            row = json.loads(line)
-            found["en", "t0"].append(f"{row['prompt']}\n\n{row['completion'].removesuffix('<|endoftext|>')}")
-
-    def alpaca_like(path: Path) -> list[str]:
-        told = json.loads(text(path))
-        return ["\n\n".join((r["instruction"], r["input"], r.get("output") or r.get("response") or "")) for r in told]
-
-    found["en", "alpaca"] = alpaca_like(next(data.glob("alpaca-random9k/files/**/*.json.gz")))
-    for path in sorted(data.glob("gpteacher/files/*/*.json*")):
-        found["en", "gpteacher"] += alpaca_like(path)
-    found["en", "rasbt"] = alpaca_like(next(data.glob("rasbt-instruct/files/**/*.json")))
-    stem = data / "opusmt-tatoeba-ara-eng/files/testsets/ara-eng/tatoeba-test-v2021-08-07"
-    pairs = [line.split("\t") for line in text(data / "manythings-ara/files/seq2seqBasic/ara.txt.gz").splitlines()]
-    for side, (language, word) in enumerate((("en", "eng"), ("ar", "ara"))):
-        found[language, "tatoeba"] = text(stem.with_suffix(f".{word}")).splitlines()
-        found[language, "manythings"] = [pair[side] for pair in pairs]
+    found = {
+        ("en", "t0"): [f"{prompt}\n\n{answer.removesuffix(real.END)}" for prompt, answer in real.t0(data)],
+        ("en", "alpaca"): ["\n\n".join(row) for row in real.alpaca(data)],
+        ("en", "gpteacher"): ["\n\n".join(row) for row in real.gpteacher(data)],
+    }
+    for name, pairs in (("tatoeba", real.tatoeba(data)), ("manythings", real.manythings(data))):
+        found["en", name] = [english for english, _ in pairs]
+        found["ar", name] = [arabic for _, arabic in pairs]
     return found
 
 
@@ -135,70 +121,94 @@ def plants(found: list[Question]) -> dict[str, list[str]]:
     return {kind: [make(q) for q in found] for kind, make in kinds.items()}
 
 
-def frame(texts: list[str]) -> pl.DataFrame:
-    spelt = [[{"role": "user", "content": content}] for content in texts]
-    return pl.DataFrame({"messages": spelt}, schema={"messages": rows.MESSAGES})
-
-
-def dropped(step: Decontaminate, rows_: pl.DataFrame) -> pl.DataFrame:
-    """The measures of all rows, and which fall."""
-    measured = step.measure(rows_)
-    asked = [rule for _, rule in step.rules()]
-    return measured.with_columns(falls=pl.any_horizontal(asked))
-
-
-def main() -> None:
-    """Measure, and print tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA, help="the folder of real data")
-    parser.add_argument("--read", type=int, default=20, help="rows that fall to print of each set")
-    asked = parser.parse_args()
-    if not asked.data.is_dir():
-        sys.exit(f"{asked.data} does not exist; say where the real data are: --data DIR")
-    tests = questions(asked.data)
-    with tempfile.TemporaryDirectory(prefix="hala-tests-") as name:
-        known = tables(tests, Path(name))
-        for told, options in STEPS.items():
-            print(f"\n== {told}")
-            steps = {code: Decontaminate(texts={code: "messages"}, **options).bound(known) for code in tests}
-            for code, found in tests.items():
-                recall(steps[code], code, found)
-            precision(steps, clean(asked.data), asked.read if told == "defaults" else 0)
-
-
-STEPS: dict[str, dict[str, Any]] = {
-    "defaults": {},
-    "runs of 8 words": {"words": 8, "min_shared": 8, "min_words": None, "max_questions": 1_000_000},
-    "defaults, and passages": {"passages": True},
+RUNS = "runs of 8 words"
+STEPS: dict[str, dict[str, Any]] = {"defaults": {}, "passages too": {"passages": True}}
+LEAST = {
+    "as it stands": 0.99,
+    "with its choices": 0.99,
+    "other case, marks, introduction": 0.99,
+    "in the middle of prose": 0.98,
 }
+"""The goals. Of a question with a tenth of its words changed there is none: of four words it is another question."""
+MOST = {EXAMS: 0.001}
+"""The goals for rows of other sets, else 0.0005: chat asks some of the short questions that these tests ask as well."""
+
+Judge = Callable[[list[str]], list[bool]]
+"""Whether each of some rows falls."""
 
 
-def recall(step: Decontaminate, language: str, found: list[Question]) -> None:
-    """Print the share of planted questions that are found, by what was done to them and by their length."""
-    sizes = [len(question.split()) for _, question, _, _ in found]
-    length = pl.Series(sizes).cut([3, 5, 7, 11, 19], labels=["1-3", "4-5", "6-7", "8-11", "12-19", "20-"])
-    for kind, texts in plants(found).items():
-        falls = dropped(step, frame(texts))["falls"]
-        by = (
-            pl.DataFrame({"length": length, "falls": falls}).group_by("length").agg(pl.col("falls").mean(), n=pl.len())
-        )
-        lengths = ", ".join(f"{size} words {share:.3f}" for size, share, _ in by.sort("length").rows())
-        print(f"{language} {kind:33} {falls.mean():.4f} of {len(texts):,}  ({lengths})")
+def findings(data: Path) -> Iterator[Finding]:
+    """What the step finds by default, and drops of other sets."""
+    yield from measured(data, "defaults")
 
 
-def precision(steps: dict[str, Decontaminate], sets: dict[tuple[str, str], list[str]], read: int) -> None:
-    """Print how many clean rows fall, and what they held."""
-    for (language, name), texts in sets.items():
-        held = frame(texts)
-        dropped(steps[language], held[:10])  # the index is made once in a process
-        started = time.process_time()
-        measured = dropped(steps[language], held)
-        seconds = time.process_time() - started
-        bad = measured.filter("falls")
-        print(f"{language} {name:12} {bad.height} of {len(texts):,} fall; {len(texts) / seconds:,.0f} rows per CPU s")
-        for detail in bad["detail"].unique(maintain_order=True).head(read):
-            print(f"     {detail}")
+def measured(data: Path, told: str) -> Iterator[Finding]:
+    """What the step with some options (or the yardstick) finds of planted questions, and drops of other sets."""
+    step = f"`decontaminate`{'' if told == 'defaults' else f', {told}'}" if told in STEPS else told
+    with tempfile.TemporaryDirectory(prefix="hala-tests-") as name:
+        for group, asked in questions(data).items():
+            judge = by_step(group[:2], asked, Path(name), STEPS[told]) if told in STEPS else by_runs(asked)
+            for kind, planted in plants(asked).items():
+                gone = judge(planted)
+                yield weighed(
+                    f"a test's question, {kind}",
+                    f"{group}: {', '.join(dict.fromkeys(q[0] for q in asked))}",
+                    step,
+                    zip(planted, [True] * len(planted), gone, strict=True),
+                    least=LEAST.get(kind) if told == "defaults" else None,
+                    label=lengths(asked, gone),
+                )
+            for (language, of), texts in clean(data).items():
+                if language == group[:2]:
+                    rows = zip(texts, [False] * len(texts), judge(texts), strict=True)
+                    yield weighed("a test's question", f"{group}: {of}", step, rows, most=MOST.get(group, 0.0005))
+
+
+def by_step(language: str, asked: list[Question], folder: Path, options: dict[str, Any]) -> Judge:
+    """The step, bound to these questions."""
+    step = Decontaminate(texts={language: "messages"}, **options).bound(tables({language: asked}, folder))
+    return lambda texts: falls(step, conversations(texts))
+
+
+def by_runs(asked: list[Question]) -> Judge:
+    """Runs of 8 words that a row and a question share, where they hold more than half of its words."""
+
+    def words(text: str) -> list[str]:
+        return re.findall(r"\w+", text.casefold())
+
+    held: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
+    sizes = [len(words(question)) for _, question, _, _ in asked]
+    for number, (_, question, _, _) in enumerate(asked):
+        for at, run in enumerate(_runs(words(question))):
+            held[run].append((number, at))
+
+    def falls(text: str) -> bool:
+        said: dict[int, set[int]] = defaultdict(set)
+        for run in _runs(words(text)):
+            for number, at in held.get(run, ()):
+                said[number].update(range(at, at + 8))
+        return any(2 * len(places) > sizes[number] for number, places in said.items())
+
+    return lambda texts: [falls(text) for text in texts]
+
+
+def _runs(words: list[str]) -> Iterator[tuple[str, ...]]:
+    return zip(*(words[first:] for first in range(8)), strict=False)
+
+
+def conversations(texts: list[str]) -> pl.DataFrame:
+    """Texts as rows of one message each."""
+    return chat([(text, "") for text in texts])
+
+
+def lengths(asked: list[Question], gone: list[bool]) -> str:
+    """The share that is found by the length of the question."""
+    sizes = pl.Series([len(question.split()) for _, question, _, _ in asked])
+    cut = sizes.cut([3, 5, 7, 11, 19], labels=["1-3", "4-5", "6-7", "8-11", "12-19", "20-"])
+    found = pl.DataFrame({"length": cut, "gone": gone}).group_by("length").agg(pl.col("gone").mean()).sort("length")
+    return ", ".join(f"{size} words {share:.3f}" for size, share in found.rows())
 
 
 if __name__ == "__main__":
-    main()
+    makers = {told: lambda data, told=told: measured(data, told) for told in (*STEPS, RUNS)}
+    sys.exit(report(makers, __doc__ or ""))

@@ -149,11 +149,42 @@ class Source(Entry):
         return [self.language] if isinstance(self.language, str) else self.language
 
 
+class Batch(BaseModel):
+    """Where requests are written and answers are read, for a model (or people) that answers later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    folder: str = Field(min_length=1)
+    """Folder of the files, relative to the catalog."""
+    form: Literal["openai", "csv", "jsonl"] = "openai"
+    """`openai`: files of the Batch API; `csv`, `jsonl`: texts with a column for people to fill in."""
+    max_requests: int = Field(50_000, ge=1)
+    """Requests of one file; the Batch API takes no more than these."""
+
+
+class Price(BaseModel):
+    """What a million tokens cost."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    prompt: float = Field(ge=0)
+    """Tokens that the model reads."""
+    output: float = Field(ge=0)
+    """Tokens that it writes."""
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
+    """ISO 4217 code."""
+
+    def of(self, prompt_tokens: int, output_tokens: int) -> float:
+        """The price of so many tokens."""
+        return (prompt_tokens * self.prompt + output_tokens * self.output) / 1_000_000
+
+
 class Model(Entry):
     """One model (or file of answers) that a step may ask, and the engine that answers for it."""
 
-    engine: Literal["openai", "vllm", "recorded", "local"]
-    """`openai`: endpoints that run already; `vllm`: a server we start; `recorded`: a file; `local`: CTranslate2."""
+    engine: Literal["openai", "vllm", "recorded", "local", "batch"]
+    """`openai`: endpoints that run already; `vllm`: a server we start; `recorded`: a file; `local`: CTranslate2;
+    `batch`: files of requests that are answered elsewhere, by a batch API or by people."""
     path: str | list[str] | None = None
     """Checkpoint folder, or the file(s) of recorded answers, relative to the catalog."""
     model: str | None = None
@@ -162,6 +193,13 @@ class Model(Entry):
     """Base URLs of OpenAI-compatible servers, e.g. `http://127.0.0.1:8000/v1`."""
     api_key_env: str | None = None
     """The environment variable that holds the key."""
+    batch: Batch | None = None
+    """`batch` engines only: where the files are, and in which form."""
+    price_per_million: Price | None = None
+    """What a million tokens cost, if one pays by tokens: `{prompt: 0.15, output: 0.60}`."""
+    chat_template: str | None = None
+    """Which chat template endpoints apply, in a word or a digest, as they do not say it: part of what decides an
+    answer."""
     quantisation: str | None = None
     """E.g. FP8_DYNAMIC; part of what decides an answer."""
     context: int = Field(4096, ge=128)
@@ -183,6 +221,10 @@ class Model(Entry):
             raise FieldError("engine", "engine 'openai' needs 'endpoints'")
         if self.engine == "recorded" and not self.path:
             raise FieldError("engine", "engine 'recorded' needs the 'path' of its answers")
+        if self.engine == "batch" and not self.batch:
+            raise FieldError("engine", "engine 'batch' needs 'batch': the folder of its files")
+        if self.batch and self.engine != "batch":
+            raise FieldError("batch", f"'batch' is for engine 'batch' only, and this is {self.engine!r}")
         if self.engine in ("vllm", "local") and not (self.hub or self.path):
             raise FieldError("engine", f"engine {self.engine!r} needs 'hub' or 'path'")
         return self

@@ -31,7 +31,7 @@ Flags = NDArray[np.bool_]
 
 _DROPPED, _SPACE, _DASH, _BREAK, _SEVERAL = range(5)
 _BREAKS = frozenset('\t\n\r\v\f\u2028\u2029.?!:;…؟؛۔。？！：；"“”„«»‹›()[]{}|~<>*#`•·–—―')
-_DASHES = frozenset("-‐‑‒")  # they end a clause beside a space, and join a word's parts elsewhere
+_DASHES = frozenset("-‐‑‒/")  # they end a clause beside a space; elsewhere they join words
 _SAME = {"ى": "ي", "ی": "ي", "ة": "ه", "ک": "ك"}  # as in `text.matching_key`
 _IDEOGRAPHS = ((0x3040, 0x3100), (0x3400, 0xA000), (0xF900, 0xFB00), (0x20000, 0x32000))
 """Scripts that put no space between words: every character is one. They take turns at `_SHARED` codes."""
@@ -42,11 +42,10 @@ _LAST_LETTER = ord("z")
 _FORMS = "".join(map(chr, (*range(0xFB50, 0xFE00), *range(0xFE70, 0xFEFD))))
 _LIGATURE = re.compile(f"[{''.join(c for c in _FORMS if len(unicodedata.normalize('NFKC', c).strip()) > 1)}]")
 _MIX, _STEP = np.uint64(0x9E3779B97F4A7C15), 0xD1342543DE82EF95  # odd, so that their powers have inverses
-_MASKS = np.array([(1 << 16 * n) - 1 for n in range(5)], dtype=np.uint64)
+_KEPT_POWERS = 1 << 19  # 4 MB
 _NONE = np.empty(0, dtype=np.int64)
 _DRIFT = 3  # words put in or left out between two shared runs
 _PLACES = 16  # at which one question is laid beside one text
-_LONGEST = 64  # characters of a word that are looked at; a longer one is told by them and its length
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,7 @@ class Words:
 
     @functools.cached_property
     def _sums(self) -> Keys:
-        sums = np.zeros(len(self.keys) + 1, dtype=np.uint64)
-        np.cumsum(self.keys * _powers(_STEP, len(self.keys)), out=sums[1:])
-        return sums
+        return _sums(self.keys)
 
     def of(self, text: int) -> Keys:
         """The words of one text."""
@@ -83,8 +80,7 @@ class Words:
 
     def runs(self, at: Ints, words: int) -> Keys:
         """The keys of the runs of so many words that begin there."""
-        inverse = _powers(pow(_STEP, -1, 1 << 64), len(self.keys))
-        return _mixed((self._sums[at + words] - self._sums[at]) * inverse[at])
+        return _keys_of(self._sums, at, at + words)
 
     def starts(self, words: int) -> Ints:
         """Where runs of so many words begin that lie within one text."""
@@ -113,7 +109,7 @@ def words_of(texts: Sequence[str]) -> Words:
     before = np.searchsorted(starts, _breaks(codes)) - 1
     closes[before[before >= 0]] = True
     closes[-1:] = True
-    keys = _hashed(codes, starts, ends - starts)
+    keys = _keys_of(_sums(codes), starts, ends)
     at = starts if kept is None else kept[starts]
     begins = np.cumsum([0, *(len(text) + 1 for text in texts)])[:-1]
     counts = np.diff(np.searchsorted(at, begins), append=len(at))
@@ -151,19 +147,6 @@ def _bounds(codes: Codes, alone_from: int) -> tuple[Ints, Ints]:
     cuts = cuts[inside[cuts] & inside[cuts + 1]]  # both sides are of words: one ends here, another begins
     starts, ends = changes[::2], changes[1::2]
     return np.insert(starts, np.searchsorted(starts, cuts), cuts), np.insert(ends, np.searchsorted(ends, cuts), cuts)
-
-
-def _hashed(codes: Codes, starts: Ints, lengths: Ints) -> Keys:
-    """A key for every word, four characters at a time."""
-    padded = np.concatenate([codes, np.zeros(4, dtype=np.uint16)])
-    fours = np.ndarray(len(codes) + 1, dtype="<u8", buffer=padded, strides=(2,))
-    keys = lengths.astype(np.uint64)
-    left, which = np.minimum(lengths, _LONGEST), np.arange(len(starts))
-    while len(which):
-        keys[which] = _mixed(keys[which] ^ (fours[starts[which]] & _MASKS[np.minimum(left, 4)]))
-        longer = np.flatnonzero(left > 4)
-        starts, left, which = starts + 4, left[longer] - 4, which[longer]
-    return keys
 
 
 @functools.cache
@@ -222,24 +205,35 @@ def _plain(character: str, kind: str) -> str:
     return _SAME.get(bare, bare) if len(bare) == 1 else lower
 
 
-@functools.lru_cache(maxsize=16)
+def _sums(values: Keys | Codes) -> Keys:
+    """The sum of the values before each place, every value times a power that tells its place."""
+    sums = np.zeros(len(values) + 1, dtype=np.uint64)
+    np.cumsum(values * _powers(_STEP, len(values)), out=sums[1:])
+    return sums
+
+
+def _keys_of(sums: Keys, starts: Ints, ends: Ints) -> Keys:
+    """The keys of runs of values: the same for the same values at any place."""
+    inverse = _powers(pow(_STEP, -1, 1 << 64), len(sums))
+    keys = (sums[ends] - sums[starts]) * inverse[starts]
+    keys ^= keys >> np.uint64(32)  # every bit is to depend on all of them
+    keys *= _MIX
+    keys ^= keys >> np.uint64(29)
+    return keys
+
+
+def _powers(base: int, count: int) -> Keys:
+    size = 1 << max(count - 1, 1).bit_length()
+    return (_all_powers if size <= _KEPT_POWERS else _all_powers.__wrapped__)(base, size)[:count]
+
+
+@functools.lru_cache(maxsize=64)
 def _all_powers(base: int, size: int) -> Keys:
     powers = np.full(size, base, dtype=np.uint64)
     powers[0] = 1
     np.multiply.accumulate(powers, out=powers)
     powers.flags.writeable = False
     return powers
-
-
-def _powers(base: int, count: int) -> Keys:
-    return _all_powers(base, 1 << max(count - 1, 1).bit_length())[:count]
-
-
-def _mixed(keys: Keys) -> Keys:
-    """The same keys with every bit depending on all of them."""
-    keys = keys ^ (keys >> np.uint64(32))
-    keys = keys * _MIX
-    return keys ^ (keys >> np.uint64(29))
 
 
 @dataclass(frozen=True)
@@ -446,7 +440,7 @@ def _begins(known: Index, words: Words) -> tuple[Ints, Ints, Ints]:
     at = at[maybe[which]]
     text, question = words.text[at], known.question[lines].astype(np.int64)
     # Most texts share one gram with a question: not enough. Here others may get the same number, below they do not.
-    number = (text * 1_000_003 + question) & ((1 << 18) - 1)
+    number = (text * 1_000_003 + question) & ((1 << 14) - 1)
     several = np.bincount(number)[number] >= known.min_grams
     text, question, begin = text[several], question[several], (at - known.place[lines])[several]
 

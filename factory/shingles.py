@@ -13,6 +13,7 @@ The model:
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -86,30 +87,53 @@ def together(first: pl.Series, second: pl.Series) -> pl.Series:
     return pl.Series(_mix(first.to_numpy() * _SALTS[5] + second.to_numpy()), dtype=pl.UInt64)
 
 
-def jaccard(first: Array, second: Array, starts: Array, shingles: Array) -> Array:
-    """The similarity of sets `first[i]` and `second[i]`; set `s` is `shingles[starts[s]:starts[s + 1]]`, ascending."""
-    sizes = np.diff(starts)
-    found = np.empty(len(first), dtype=np.float64)
-    ends = np.cumsum(sizes[first] + sizes[second])
-    at = 0
-    while at < len(first):
-        base = ends[at - 1] if at else 0
-        to = max(int(np.searchsorted(ends, base + _CHARS * 8, side="right")), at + 1)
-        a, b = first[at:to], second[at:to]
-        pair = np.arange(len(a), dtype=np.uint64) << np.uint64(_STORED_BITS)
-        # Both sets of a pair behind each other and sorted: what they share stands twice in a row.
-        both = np.concatenate([_spread(pair, s, starts, shingles) for s in (a, b)])
-        both.sort()
-        twice = both[1:][both[1:] == both[:-1]] >> np.uint64(_STORED_BITS)
-        common = np.bincount(twice.astype(np.int64), minlength=len(a))
-        found[at:to] = common / (sizes[a] + sizes[b] - common)
-        at = to
-    return found
+@dataclass(frozen=True)
+class Sets:
+    """Sets of shingles behind each other in a file, of which only those come into memory that are compared."""
 
+    values: Array
+    starts: Array
+    sizes: Array
 
-def _spread(pair: Array, sets: Array, starts: Array, shingles: Array) -> Array:
-    sizes = starts[sets + 1] - starts[sets]
-    return np.repeat(pair, sizes) | shingles[_ranges(starts[sets], sizes)].astype(np.uint64)
+    @classmethod
+    def stored(cls, index: pl.LazyFrame, column: str) -> Sets:
+        """The lists of a column, each ascending, written once to a file that has no name and goes with this object."""
+        sizes = [np.empty(0, dtype=np.int64)]
+        with tempfile.TemporaryFile() as file:
+            for part in index.select(column).collect_batches(maintain_order=True):
+                found = part.to_series()
+                sizes.append(found.list.len().to_numpy().astype(np.int64))
+                found.explode(empty_as_null=False, keep_nulls=False).to_numpy().tofile(file)
+            values = np.memmap(file, dtype=np.uint32, mode="r") if file.tell() else np.empty(0, dtype=np.uint32)
+        counts = np.concatenate(sizes)
+        return cls(values, np.cumsum(counts) - counts, counts)
+
+    def taken(self, places: Array) -> Sets:
+        """The sets at these places, in this order."""
+        return Sets(self.values, self.starts[places], self.sizes[places])
+
+    def jaccard(self, first: Array, second: Array) -> Array:
+        """The similarity of sets `first[i]` and `second[i]`."""
+        found = np.empty(len(first), dtype=np.float64)
+        ends = np.cumsum(self.sizes[first] + self.sizes[second])
+        at = 0
+        while at < len(first):
+            base = ends[at - 1] if at else 0
+            to = max(int(np.searchsorted(ends, base + _CHARS * 8, side="right")), at + 1)
+            a, b = first[at:to], second[at:to]
+            pair = np.arange(len(a), dtype=np.uint64) << np.uint64(_STORED_BITS)
+            # Both sets of a pair behind each other and sorted: what they share stands twice in a row.
+            both = np.concatenate([self._spread(pair, sets) for sets in (a, b)])
+            both.sort()
+            twice = both[1:][both[1:] == both[:-1]] >> np.uint64(_STORED_BITS)
+            common = np.bincount(twice.astype(np.int64), minlength=len(a))
+            found[at:to] = common / (self.sizes[a] + self.sizes[b] - common)
+            at = to
+        return found
+
+    def _spread(self, pair: Array, sets: Array) -> Array:
+        sizes = self.sizes[sets]
+        return np.repeat(pair, sizes) | self.values[_ranges(self.starts[sets], sizes)].astype(np.uint64)
 
 
 def _ranges(starts: Array, sizes: Array) -> Array:
@@ -190,7 +214,7 @@ def _spelt(texts: list[str], kinds: Array) -> tuple[Array, Array]:
     return spelt, kinds[spelt]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2)  # those of a huge text take as much room as it does
 def _powers(count: int) -> tuple[Array, Array]:
     """The first powers of an odd number, and of its inverse, modulo 2^64."""
     odd = int(_SALTS[3])

@@ -200,6 +200,13 @@ class Ask(Step):
         found = {**self.measures(), "failure": pl.String(), "detail": pl.String()}
         return {f"{self.label}.{m}": t for m, t in found.items()}
 
+    async def prove(self, models: Mapping[str, Any]) -> dict[str, Any]:
+        """What is to be known of the models before they are asked for rows, for the stage's record; {}: nothing.
+
+        Called once per build of the stage, with what `reply` is given. Raises BuildError for a model that is not fit.
+        """
+        return {}
+
     @abstractmethod
     def questions(self, frame: pl.DataFrame) -> list[Any]:
         """What is to be answered for these rows: distinct, hashable, in order of first appearance."""

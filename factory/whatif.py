@@ -332,7 +332,7 @@ class _Walk:
         texts = step.questions(self.rescued.drop("folder", "line", strict=False))
         self.generation["rows"] += self.rescued.height
         self.generation["texts"] += len(texts)
-        self.generation["chars"] += sum(len(t) if isinstance(t, str) else sum(map(len, t)) for t in texts)
+        self.generation["chars"] += sum(map(_chars, texts))
         stage = next(s for s in self.manifest["stages"] if s["steps"] == [step.label])
         spent = stage.get("generation", {}).values()
         built = {word: sum(s[word] for s in spent) for word in ("requests", "prompt_tokens", "output_tokens")}
@@ -433,6 +433,11 @@ class _Walk:
         fate = fate.filter(pl.col("was").ne_missing(pl.col("becomes")))
         told = self._keys(fate)
         return told.hstack(fate.select("was", "becomes"))
+
+
+def _chars(question: Any) -> int:
+    """Characters of a question, which may be texts in a tuple."""
+    return len(question) if isinstance(question, str) else sum(map(_chars, question))
 
 
 def told(artifact: str, settings: list[str], answer: Answer, shown: int) -> dict[str, Any]:

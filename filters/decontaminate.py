@@ -18,7 +18,7 @@ from hala_factory.step import Columns, Filter, Share, TextPath, register
 
 Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")]
 Benchmark = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-_BATCH_CHARS = 1 << 18  # looked at at once: their arrays stay in the cache, and memory stays bounded
+_BATCH_CHARS = 1 << 17  # looked at at once: their arrays stay in the cache, and memory stays bounded
 _EVIDENCE_CHARS = 120
 _EMPTY_WORDS = (
     "which what of the following these those statement statements sentence sentences claim claims is are was were "
@@ -54,6 +54,7 @@ class Decontaminate(Filter):
         "kept": "Which rivers flow into the Black Sea?",
         "dropped": "A baker bakes 48 loaves in the morning and half as many at noon. How many does she bake in all?",
     }
+    revision: ClassVar[int] = 2
     measured_by: ClassVar[tuple[str, ...]] = ("min_shared", "min_words", "max_questions")
 
     step: Literal["decontaminate"] = "decontaminate"
@@ -90,9 +91,8 @@ class Decontaminate(Filter):
     def bound(self, tables: Mapping[str, Path]) -> Decontaminate:
         copy = self.model_copy()
         # Another step of the same stage may compare with more.
-        copy._tables = tuple(
-            (n, str(p)) for n, p in tables.items() if self.benchmarks == "all" or n in self.benchmarks
-        )
+        wanted = tables if self.benchmarks == "all" else self.benchmarks
+        copy._tables = tuple((name, str(path)) for name, path in sorted(tables.items()) if name in wanted)
         return copy
 
     def paths(self) -> list[str]:
@@ -114,7 +114,7 @@ class Decontaminate(Filter):
             "overlap": (text.measured(pl.col("share").filter("long").max().fill_null(0.0)), 0.0),
             "short_overlap": (text.measured(pl.col("share").filter(~pl.col("long")).max().fill_null(0.0)), 0.0),
             **{name: (pl.col(name).get(best), "") for name in _TOLD[:-1]},
-            "detail": (pl.col("detail").str.join("; "), ""),
+            "detail": (pl.col("detail").filter(pl.col("share") >= pl.col("share").max() / 2).str.join("; "), ""),
         }
         return text.per_row(lines, frame.height, worst)
 

@@ -31,7 +31,7 @@ class ExactDedup(Barrier):
         "dropped": "what is the capital of  Australia ?",
     }
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
     judged_by: ClassVar[tuple[str, ...]] = ("prefer",)
 
     step: Literal["exact_dedup"] = "exact_dedup"

@@ -22,13 +22,13 @@ more; of Danish messages 2 % have less."""
 class Language(Filter):
     """Drop texts that are not in one of the languages to `keep`, or not surely enough.
 
-    In Latin script English, and in Arabic script Arabic, is told from all the rest by runs of letters; where
-    they leave a doubt, and for every other language, fastText's lid.176 is asked (176 languages, ISO 639-1 codes
-    where there is one). Its dialects are not told from Standard Arabic: `ar` is all of them, and a code such as
-    `arz` in `keep` means `ar`. Code, formulas, addresses, placeholders and the ends of links are left out, and the head
-    of a text decides, in which a letter of Arabic counts as one and a half of others: Arabic is strewn with Latin
-    names, English hardly with Arabic ones. A text without a letter outside them has the label `und` and the score 1: list `und` in `keep` if bare formulas and
-    numbers may stay.
+    In Latin script English, and in Arabic script Arabic, is told from all the rest by runs of letters; where they
+    leave a doubt, and for every other language, fastText's lid.176 is asked (176 languages, ISO 639-1 codes where
+    there is one). Its dialects are not told from Standard Arabic: `ar` is all of them, and a code such as `arz` in
+    `keep` means `ar`. Code, formulas, addresses, placeholders and the ends of links are left out, and the head of
+    a text decides, in which a letter of Arabic counts as one and a half of others: Arabic is strewn with Latin
+    names, English hardly with Arabic ones. A text without a letter outside them has the label `und` and the score
+    1: list `und` in `keep` if bare formulas and numbers may stay.
 
     With `per: message` every message is judged, and the worst counts: `label` lists the languages of a row, and
     `score` is its lowest. Messages with fewer letters than `min_letters`, and those of no likely language (code,
@@ -51,8 +51,8 @@ class Language(Filter):
     """Codes of the languages to keep, e.g. `[ar]`."""
     min_score: Share | None = 0.65
     """Smallest probability of the language; 0.85 finds more of short lines in its neighbours, such as subtitles."""
-    # FineWeb's threshold (arXiv 2406.17557, section 3). Of Danish lines among English subtitles 98.6 % are below it
-    # or labelled otherwise, and 0.2 % of Tatoeba's English; with 0.85, 99.5 % and 0.5 %.
+    # FineWeb's threshold (arXiv 2406.17557, section 3). Of Danish lines among English subtitles 98.4 % are below it
+    # or labelled otherwise, and 0.2 % of Tatoeba's English; with 0.85, 99.4 % and 0.5 %.
     max_foreign_share: Share | None = None
     """Largest share of a text's windows that are in another language than its head; needs `windows`."""
     per: Literal["row", "message"] = "row"

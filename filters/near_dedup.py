@@ -19,8 +19,6 @@ _NEAR = 4
 """In a band, a text is compared with so many before it, and with the first of those that agree in the band."""
 _ROUNDS = 12
 """Most times that the texts which are left are compared anew; on real rows the third finds nothing more."""
-_IN_MEMORY = 1 << 26
-"""Most shingles in memory at a time while pairs are verified: 256 MB."""
 
 
 @register
@@ -47,6 +45,7 @@ class NearDedup(Barrier):
         "dropped": "Write a short story about a lighthouse keeper who finds a letter in a bottle, please.",
     }
 
+    revision: ClassVar[int] = 2
     measured_by: ClassVar[tuple[str, ...]] = ("min_similarity",)
     judged_by: ClassVar[tuple[str, ...]] = ("prefer",)
 
@@ -103,8 +102,7 @@ class NearDedup(Barrier):
 
     def decide(self, index: pl.LazyFrame, sources: list[str]) -> pl.LazyFrame:
         rank = duplicates.rank(sources, self.prefer)
-        sizes = [pl.col("^(also_)?shingles$").list.len().name.replace("shingles", "size")]
-        table = index.select("shard", "row", "earlier", "^(also_)?whole$", *sizes, rank=rank).collect()
+        table = index.select("shard", "row", "earlier", "^(also_)?whole$", rank=rank).collect()
         order = table.with_row_index("place").sort("rank", "shard", "row")
         # Rows that are wholly the same are one text; texts are numbered by their first rows, in order of precedence.
         _, first, text_of = np.unique(order["whole"].to_numpy(), return_index=True, return_inverse=True)
@@ -140,19 +138,18 @@ class NearDedup(Barrier):
 
 
 class _Texts:
-    """The distinct texts of an index, in order of precedence: where each stands, and its numbers of shingles."""
+    """The distinct texts of an index, in order of precedence: where each stands, and its shingles."""
 
     def __init__(self, index: pl.LazyFrame, order: pl.DataFrame) -> None:
         self.index = index
         self.places = order["place"].to_numpy().astype(np.int64)
         self.settled = int(order["earlier"].sum())
         """So many of the first are of an earlier version."""
-        self.sizes = order["size"].to_numpy().astype(np.int64)
+        self.sets = shingles.Sets.stored(index, "shingles").taken(self.places)
         self.also = None
-        if "also_size" in order.columns:
-            self.also = order["also_size"].to_numpy().astype(np.int64), order["also_whole"].to_numpy()
-        none = pl.DataFrame(schema={"text": pl.UInt32, "shingles": pl.List(pl.UInt32)})
-        self.held = {"shingles": none, "also_shingles": none}
+        if "also_whole" in order.columns:
+            also = shingles.Sets.stored(index, "also_shingles").taken(self.places)
+            self.also = also, order["also_whole"].to_numpy()
 
     def deduplicated(self, bands: shingles.Bands, least: float) -> tuple[Array, Array]:
         """For every text the one that stays for it (itself, if it stays), and how similar it is to that.
@@ -165,7 +162,7 @@ class _Texts:
         edges, alike = np.empty(0, dtype=np.uint64), np.empty(0)
         seen, before = edges, None
         for turn in range(_ROUNDS):
-            left = (keeper == np.arange(len(keeper))) & (self.sizes > 0)
+            left = (keeper == np.arange(len(keeper))) & (self.sets.sizes > 0)
             # From the third round on, there is news only where a text went, or came back because another went.
             changed = np.flatnonzero(left != before) if turn > 1 else None
             pairs = self._proposed(np.flatnonzero(left), changed, bands, least, near=_NEAR if turn else 0)
@@ -190,7 +187,7 @@ class _Texts:
             here = slice(None) if changed is None else _among(keys, _distinct(column[self.places[changed]]))
             pairs = _neighbours(texts[here], keys[here], before[here], near)
             first, second = _halves(pairs)
-            sizes = self.sizes[first], self.sizes[second]
+            sizes = self.sets.sizes[first], self.sets.sizes[second]
             # Sets of too different sizes cannot be similar; two rows of an earlier version are none of our business.
             able = (np.minimum(*sizes) >= least * np.maximum(*sizes)) & (second >= self.settled)
             found = _distinct(np.concatenate([found, pairs[able]]))
@@ -199,54 +196,16 @@ class _Texts:
 
     def _both(self, pairs: Array, least: float) -> Array:
         """The similarity of every pair; where a second text counts, too, the lesser of the two."""
-        found = self._similarities(pairs, "shingles", self.sizes)
+        first, second = _halves(pairs)
+        found = self.sets.jaccard(first, second)
         if self.also is None:
             return found
-        sizes, wholes = self.also
-        first, second = _halves(pairs)
-        short = (sizes[first] == 0) | (sizes[second] == 0)
+        sets, wholes = self.also
+        short = (sets.sizes[first] == 0) | (sets.sizes[second] == 0)
         found[short & (wholes[first] != wholes[second])] = 0
         open_ = np.flatnonzero(~short & (found >= least))
-        found[open_] = np.minimum(found[open_], self._similarities(pairs[open_], "also_shingles", sizes))
+        found[open_] = np.minimum(found[open_], sets.jaccard(first[open_], second[open_]))
         return found
-
-    def _similarities(self, pairs: Array, column: str, sizes: Array) -> Array:
-        """The Jaccard similarity of every pair."""
-        first, second = _halves(pairs)
-        found = np.empty(len(pairs))
-        ends = np.cumsum(sizes[first] + sizes[second])
-        at = 0
-        while at < len(pairs):
-            base = ends[at - 1] if at else 0
-            to = max(int(np.searchsorted(ends, base + _IN_MEMORY, side="right")), at + 1)
-            needed = _distinct(np.concatenate([first[at:to], second[at:to]]))
-            starts = np.concatenate([[0], np.cumsum(sizes[needed])])
-            values = self._shingles(needed, column)
-            a, b = (np.searchsorted(needed, side[at:to]) for side in (first, second))
-            found[at:to] = shingles.jaccard(a, b, starts, values)
-            at = to
-        return found
-
-    def _shingles(self, texts: Array, column: str) -> Array:
-        """The shingles of these texts behind each other.
-
-        What was read is held as long as there is room, for each round asks for much of what the last one did.
-        """
-        held = self.held[column]
-        new = texts[~np.isin(texts, held["text"].to_numpy())]
-        if len(new):
-            read = self._read(new, column)
-            held = pl.concat([held, read]).sort("text")
-            self.held[column] = held if held["shingles"].list.len().sum() <= _IN_MEMORY else read
-        at = held["text"].search_sorted(texts)
-        return held["shingles"].gather(at).explode(empty_as_null=False).to_numpy()
-
-    def _read(self, texts: Array, column: str) -> pl.DataFrame:
-        """These texts and their shingles, in the order of the file."""
-        places = self.places[texts]
-        wanted = pl.Series(places, dtype=pl.UInt32).implode()
-        lists = self.index.select(shingles=column).with_row_index("place").filter(pl.col("place").is_in(wanted))
-        return lists.select(text=pl.Series(texts[np.argsort(places)], dtype=pl.UInt32), shingles="shingles").collect()
 
 
 def _neighbours(texts: Array, keys: Array, before: Array, near: int) -> Array:

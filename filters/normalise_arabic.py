@@ -110,6 +110,7 @@ _SPACING = [
         " ",
     ),
     (re.compile(r"(?<=[،؛؟])  +(?=\S)"), " "),
+    (re.compile(rf"(?<=[{_LETTERS}]){_SPACE}(?=[\u064b-\u064d](?![{_ARABIC}]))"), ""),  # «شيوعا ً»
 ]
 _BESIDE_SPAN = re.compile(rf"\S{_SPACE}+[،؛؟]|\S[،؛؟][{_LETTERS}«]")
 """What may have to change beside code or an address, where it would not beside their letters."""
@@ -131,7 +132,7 @@ def _trigger(step: NormaliseArabic) -> str:
         found.append(rf"[{arabic}»][ \x{{a0}}]{{0,3}}[,;?]")
     if step.spacing == "fix":
         found += [r"[ \x{a0}][،؛؟]", rf"[{arabic}][»)\]]?[ \x{{a0}}]+[.!:]", rf"[{arabic}»)\]][.!:][{arabic}]"]
-        found += [r"[،؛؟](?:[\p{L}\p{N}«“(\[]|  )"]
+        found += [r"[،؛؟](?:[\p{L}\p{N}«“(\[]|  )", r"[ \x{a0}][\x{64b}-\x{64d}]"]
     return "|".join(found)
 
 

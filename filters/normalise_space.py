@@ -26,7 +26,7 @@ _BEGINNING = re.compile(r"[ \t>]*(?:[-*+•‣◦▪–]|\d{1,9}[.)])?[ \t]*")
 _RUN = re.compile("  ++(?!#|//)")  # two spaces stand before the comment of a line of code
 _CODE = re.compile(r"[={}\\]|<<|//|\|.*\|")  # of a program that lost its line ends, or of a table
 _SUSPECT = re.compile(
-    "[\x0b\x0c\x85\u00a0\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|\\S  +\\S|[ \t]\n|\\A[ \t]|\n\n\n"
+    "[\x0b\x0c\x85\u00a0\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|\\S  +\\S|[ \t]\n|\\A[ \t\n]"
 )
 
 
@@ -70,7 +70,8 @@ class NormaliseSpace(Normaliser):
             found["blank_lines"] = content.count("\n", len(content) - ends)
             found["edge_spaces"] = ends - found["blank_lines"]
             content = content[:-ends]
-        if not _SUSPECT.search(content) and not content.startswith("\n"):
+        most = self.max_blank_lines
+        if not _SUSPECT.search(content) and (most is None or "\n" * (most + 2) not in content):
             return content
         return rewriting.outside(content, lambda around: self._edit(around, found))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import pairwise
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -13,71 +13,8 @@ from pydantic import Field
 from hala_factory import rows, text
 from hala_factory.errors import did_you_mean
 from hala_factory.step import Columns, Filter, Share, TextPath, register
+from hala_factory.tasks import TASKS, Task, task
 
-Task = Literal["language", "counting", "grammar", "letters", "rhyme", "spacing"]
-TASKS: tuple[Task, ...] = get_args(Task)
-
-_ASKED = 400
-"""Characters of a message in which its instruction is looked for: what follows is the text to work on."""
-_LANGUAGE = (
-    "Afrikaans|Albanian|Amharic|Arabic|Armenian|Bengali|Bulgarian|Catalan|Chinese|Croatian|Czech|Danish|Dutch|English"
-    "|Estonian|Farsi|Filipino|Finnish|French|Gaelic|Georgian|German|Greek|Gujarati|Hawaiian|Hebrew|Hindi|Hungarian"
-    "|Icelandic|Indonesian|Irish|Italian|Japanese|Kannada|Khmer|Korean|Lao|Latin|Latvian|Lithuanian|Malay|Malayalam"
-    "|Mandarin|Marathi|Mongolian|Nepali|Norwegian|Pashto|Persian|Polish|Portuguese|Punjabi|Romanian|Russian|Serbian"
-    "|Slovak|Slovenian|Somali|Spanish|Swahili|Swedish|Tagalog|Tamil|Telugu|Thai|Turkish|Ukrainian|Urdu|Uzbek"
-    "|Vietnamese|Welsh|Yoruba|Zulu"
-)
-_ON_TEXT = r"(?:sentences?|texts?|phrases?|words?|paragraphs?|passages?|quotes?|statements?|expressions?|lines?|poem)"
-_UNITS = r"(?:letters?|words|characters|syllables?|vowels?|consonants?)\b"
-_BREAKS: dict[Task, str] = {
-    "language": (
-        rf"\btranslat\w+\b[^.\n]{{0,120}}\b(?:in|into|to|from)\s+(?:\w+\s)?(?:{_LANGUAGE})\b"
-        rf"|\btranslat(?:e|ing)\s+(?:the|this|these|that)\s+(?:following\s+|given\s+)?{_ON_TEXT}\b"
-        rf"|\b(?:say|write|rewrite|express|convert|change|rephrase|answer|respond|put)\b[^.\n]{{0,80}}"
-        rf"\b(?:in|into|to)\s+(?:\w+\s)?(?:{_LANGUAGE})\b"
-        r"|\b(?:simple|simpler|plain|basic|British|American|Old|Shakespearean)\s+English\b"
-        rf"|\bthe\s+(?:{_LANGUAGE})\s+(?:word|phrase|translation|equivalent|term)s?\b|\bEnglish\s+(?:idiom|proverb)s?\b"
-    ),
-    "counting": (
-        rf"\bhow\s+many\s+(?:[\w-]+\s+){{0,2}}{_UNITS}|\bcount\b[^.?\n]{{0,40}}\b{_UNITS}"
-        rf"|\b(?:determine|identify|find|calculate|output|give|state|what\s+is)\b[^.?\n]{{0,20}}\bnumber\s+of\b[^.?\n]{{0,15}}\b{_UNITS}"
-        r"|\b(?:output|give|find|calculate|determine|the)\s+word\s+count\b|\blength\s+of\s+the\s+word\b"
-    ),
-    "grammar": (
-        r"\b(?:fix|correct|find|identify|detect|edit|proofread|check|improve|rewrite|re-write|revise|spot|mistakes?|errors?)\b"
-        r"[^.?\n]{0,60}\b(?:gramma\w+|spelling|misspell\w*|punctuat\w+|typos?|capitali[sz]\w+)\b"
-        r"|\bgrammatical\w*\s+(?:correct|errors?|mistakes?|incorrect)"
-        r"|\b(?:spelling|grammar|punctuation)\s+(?:errors?|mistakes?)"
-        r"|\b(?:fix|correct|proofread)\s+(?:the|this|any)\s+(?:following\s+|given\s+|errors?\s+in\s+(?:the|this)\s+)*"
-        r"(?:sentences?|texts?|phrases?|paragraphs?|passages?)\b"  # a statement may be wrong otherwise
-        r"|\b(?:insert|add|use|place|provide|correctly)\b[^.?\n]{0,30}\b(?:commas?|apostrophes?|semicolons?|punctuat\w+)\b"
-    ),
-    "letters": (
-        r"\b(?:start|begin|end)(?:s|ing)?\s+with\s+(?:the\s+|an?\s+)?(?:same\s+)?"
-        r"(?:letters?|vowel|consonant|[\"'“‘]?(?-i:[A-Z])[\"'”’]?(?:\W|$))"
-        r"|\bletters?\s+[\"'“‘]?[A-Z][\"'”’]?(?:\W|$)|\banagrams?\b|\bpalindrom\w+|\bacrostic|\balliterat\w+"
-        r"|\b(?:create|make|form|generate|come\s+up\s+with|invent)\b[^.?\n]{0,30}\bacronyms?\b"
-        r"|\bunscrambl\w+|\bscrambled\b|\b(?:upper|lower)\s?case\b|\bcapital\s+letters?\b|\btitle\s+case\b|\ball\s+caps\b"
-        r"|\balphabetical(?:ly)?\b|\balphabeti[sz]e\b|\bspell\s+(?:the|out|it)\b|\bdo\s+you\s+spell\b|\bpig\s+latin\b"
-        r"|\bvowels?\b|\bhomophones?\b|\bhomonyms?\b|\brearrang\w+\s+(?:the\s+)?(?:following\s+|given\s+)?letters\b"
-        r"|\bcontractions?\s+(?:in|of|for|with)\b"
-    ),
-    "rhyme": (
-        r"\brhym(?:e|es|ed|ing)\s+with\b|\bthat\s+rhymes?\b|\brhyming\b"
-        r"|\b(?:write|create|compose|generate|make|come\s+up|construct|tell|rewrite|turn|put|convert|give|provide|produce"
-        r"|think|craft|build)\b[^.?\n]{0,60}"
-        r"\b(?:rhymes?|limericks?|haikus?|tongue[ -]twisters?|puns?|sonnets?|iambic|wordplay|syllables?)\b"
-    ),
-    "spacing": (
-        r"\b(?:add|insert|missing|put|remove|without)\s+(?:the\s+|any\s+)?(?:missing\s+)?(?:white\s?)?spac(?:es?|ing)\b"
-    ),
-}
-# Programs work on letters in every language.
-_PROGRAM = (
-    r"(?i)\b(?:functions?|programs?|code|scripts?|python|java\w*|c\+\+|c#|sql|regex|regular\s+expressions?|algorithms?"
-    r"|arrays?|passwords?|quer(?:y|ies)|html|css|methods?|strings?|lists?\s+of\s+(?:numbers|integers|strings)|class(?:es)?|loops?|bash|php"
-    r"|ruby|swift|variables?|databases?|data\s+frames?|api)\b"
-)
 _QUOTED = re.compile(r"[\"“«]([^\"“”«»]{3,})[\"”»]")
 _MARKS = ("\n\n", "\n", ":")
 """What stands between an instruction and the text to work on."""
@@ -134,10 +71,7 @@ class SelfDestruction(Filter):
     def measure(self, frame: pl.DataFrame) -> pl.DataFrame:
         turns = _turns(frame, self.source, self.target)
         alike = [_alike(turns, f"asked_{side}", f"answer_{side}") for side in ("source", "target")]
-        asked = pl.col("asked_source").str.slice(0, _ASKED)
-        program = asked.str.contains(_PROGRAM)
-        task = [pl.when(asked.str.contains(f"(?i){_BREAKS[t]}") & ~program).then(pl.lit(t)) for t in TASKS]
-        lines = turns.select("row", echo=_echoes(), task=pl.coalesce(*task, pl.lit(""))).with_columns(
+        lines = turns.select("row", echo=_echoes(), task=task(pl.col("asked_source")).fill_null("")).with_columns(
             before=alike[0], after=alike[1]
         )
         likest = pl.col("after").arg_max()

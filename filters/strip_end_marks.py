@@ -19,7 +19,8 @@ _MARKS += ["<|end_of_turn|>", "<|end_of_document|>", "<|fim_pad|>", "<|finetune_
 _MARKS += ["<|BOS_TOKEN|>", "<|EOS_TOKEN|>", "<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|USER_TOKEN|>"]
 _MARKS += ["<|CHATBOT_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|user|>", "<|assistant|>", "<|system|>", "<end_of_turn>"]
 _MARKS += ["<bos>", "<eos>", "<pad>", "<BOS>", "<EOS>", "<PAD>", "<EOT>", "<end_of_utterance>", "[INST]", "[/INST]"]
-_MARKS += ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "[EOS]", "[BOS]", "[PAD]"]
+_MARKS += ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>"]
+_MARKS += ["[BOS]", "[EOS]", "[PAD]"]
 # The beginning of a turn goes with the role it names.
 _TURN = r"(?:<\|im_start\|>|<start_of_turn>)(?:system|user|assistant|model|tool|developer)?(?:[ \t]*\n|$)"
 _TURN += r"|<\|start_header_id\|>[a-z]{0,20}<\|end_header_id\|>|<\|(?:im_start|start_header_id|end_header_id)\|>"
@@ -27,6 +28,8 @@ _TURN += r"|<start_of_turn>"
 _OPEN, _CLOSED = "<s>", "</s>"
 _LONGEST = 100
 """Characters; no mark is longer, with the role that follows it."""
+_LONGEST_WORD = 16
+"""Characters of the longest of these words, with what may stand behind it."""
 _TOLD_BEFORE = re.compile(
     r"(?:\b(?:tokens?|tags?|marks?|markers?|symbols?|delimiters?|separators?|string|like|as|and|or|with|by|is|called)"
     r"|رمز|الرمز|وسم|الوسم|علامة|العلامة|هو|هي|مثل|أو|بـ|بالرمز):?[ ]$",
@@ -35,7 +38,7 @@ _TOLD_BEFORE = re.compile(
 _TOLD_BEHIND = re.compile(
     r" (?:(?:is|are|was|and|or|means?|marks?|tokens?|tags?|stands|tells|ends)\b|رمز|وسم|هو|هي|و|أو )"
 )
-_SPACE = re.compile(r"(?:[^\S\n]*\n)+|[^\S\n]+")  # indentation stays
+_SPACE = re.compile(r"(?:[^\S\n]*\n)+|(?<!\n)[^\S\n]+")  # indentation stays
 
 
 @register
@@ -82,7 +85,7 @@ class StripEndMarks(Normaliser):
             # </s> closes a strikethrough where <s> stands inside the text.
             struck = _OPEN in content.lstrip()[len(_OPEN) :]
             while mark := last.search(content, max(0, end - _LONGEST), end):
-                told = _TOLD_BEFORE.search(content, max(0, mark.start() - _LONGEST), mark.start())
+                told = _TOLD_BEFORE.search(content, max(0, mark.start() - _LONGEST_WORD), mark.start())
                 if told or (struck and mark[0] == _CLOSED):
                     break
                 found["end_marks"] += 1

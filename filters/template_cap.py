@@ -46,6 +46,7 @@ class TemplateCap(Barrier):
         "dropped": "Is this review positive? Title: Not worth it. Review: The lid broke on the second day.",
     }
 
+    revision: ClassVar[int] = 2
     judged_by: ClassVar[tuple[str, ...]] = ("seed",)
 
     step: Literal["template_cap"] = "template_cap"
@@ -62,8 +63,8 @@ class TemplateCap(Barrier):
         whole = rows.text(self.on)
         parts = frame.select(head=_parts(whole.str.head(_LOOK)), tail=_parts(whole.str.tail(_LOOK)).list.reverse())
         return parts.select(
-            begins=pl.col("head").list.head(_SHOWN).list.eval(pl.element().str.head(50)),
-            ends=pl.col("tail").list.head(_SHOWN).list.eval(pl.element().str.tail(50)),
+            begins=pl.col("head").list.head(_SHOWN).list.eval(_shown(r"(?s)^(.{1,50})(?:\s|$)")),
+            ends=pl.col("tail").list.head(_SHOWN).list.eval(_shown(r"(?s)(?:^|\s)(.{1,50})$")),
         ).hstack([*_chain(parts["head"], "head", least=3), *_chain(parts["tail"], "tail", least=4)])
 
     def decide(self, index: pl.LazyFrame, sources: list[str]) -> pl.LazyFrame:
@@ -120,6 +121,11 @@ def _parts(content: pl.Expr) -> pl.Expr:
     cut = plain.str.replace_all(_END, f"$0{_CUT}").str.split(_CUT)
     part = pl.element().str.strip_chars(_AROUND)
     return cut.list.eval(part.filter(part.str.contains(r"[\p{L}\p{N}]")))
+
+
+def _shown(words: str) -> pl.Expr:
+    """The whole words of a part that `words` finds, or so many characters of one long word."""
+    return pl.coalesce(pl.element().str.extract(words), pl.element().str.head(50))
 
 
 def _chain(parts: pl.Series, name: str, least: int) -> list[pl.Series]:

@@ -4,6 +4,8 @@ The model:
 - A text is cut into segments, and each is asked for on its own; what the contract keeps from the model stays here.
 - A failure has rungs, ways of asking again; the first that would not send what was sent before is tried next.
 - A piece is judged as an answer, the pieces of a segment together as a text, and so are the segments.
+- What came back in another spelling is repaired where only one thing can be meant, and the repairs are counted.
+- When a model is at its wits' end, the fallback model is asked, if there is one.
 - The best there is is kept even when it failed, charged with every attempt.
 """
 
@@ -13,14 +15,14 @@ import asyncio
 import re
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hala_factory.generate.answers import Answer
 from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import Failure, Finding, Judge
-from hala_factory.structure import Cut, mask, segments, unmask
+from hala_factory.structure import Cut, mask, repair, segments, unmask
 
 _LINE_BREAKS = re.compile(r"\s*\n\s*")
 _SHORTEST_PIECE = 40  # characters; nothing is cut smaller in the hope of a whole answer
@@ -42,6 +44,9 @@ class Rung(BaseModel):
     """The step's own if not given."""
     seed: int | None = None
     """Sent with the request, so that it can be repeated."""
+    model: Literal["model", "fallback_model"] = "model"
+    """Who is asked; a rung with `fallback_model` is passed over where the step names none, and stands at the end of
+    every ladder where it names one."""
 
 
 _WARM = (Rung(temperature=0.3, seed=1), Rung(temperature=0.3, seed=2, share=0.5))
@@ -70,6 +75,10 @@ class Translation:
     requests: int = 0
     prompt_tokens: int = 0
     output_tokens: int = 0
+    repairs: int = 0
+    """Spans and marks in `text` that had come back in another spelling."""
+    fallback: bool = False
+    """Whether the fallback model wrote any of `text`."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +108,22 @@ class Ladder:
     """Longest answer to one request."""
     retries: dict[Failure, tuple[Rung, ...]]
     judge: Judge
+    fallback: Answerer | None = None
+    """Who is asked last."""
 
     async def translate(self, text: str) -> Translation:
         """One text, cut, asked for piece by piece, checked, and asked for again where `retries` say so."""
         if self.ask.unit == "text":
-            return await self._recorded(text)
+            whole = await self._recorded(text)
+        else:
+            whole = await self._segmented(text)
+        if whole.failure and self.fallback and "text" in (self.ask.unit, self.fallback.unit):
+            # One of the two knows whole texts only, so they cannot share a segment's ladder.
+            other = await replace(self, ask=self.fallback, fallback=None).translate(text)
+            whole = replace(_spent(other, whole, [whole.failure]), fallback=True)
+        return whole
+
+    async def _segmented(self, text: str) -> Translation:
         parts = segments(text, self.max_chars, protect=self.protect)
         done = await _together(self._climb(p.text) if p.sent else _given(p.text) for p in parts)
         whole = _joined(done)
@@ -129,21 +149,35 @@ class Ladder:
         tried = []
         while True:
             pieces = self._pieces(text, rung)
-            tried.append((pieces, rung.temperature, rung.seed))
+            tried.append((pieces, rung.temperature, rung.seed, rung.model))
             found = _spent(await self._attempt(text, pieces, rung), before, failures)
             if found.failure is None:
                 return found
             failures.append(found.failure)
-            for rung in self.retries.get(found.failure, ()):  # type: ignore[call-overload]
-                if (self._pieces(text, rung), rung.temperature, rung.seed) not in tried:
+            for other in self._rungs(found.failure, rung):
+                if (self._pieces(text, other), other.temperature, other.seed, other.model) not in tried:
                     break
             else:
                 return found
-            before = found
+            rung, before = other, found
+
+    def _rungs(self, failure: str, before: Rung) -> list[Rung]:
+        """The ways of asking again; the fallback model comes last, and climbs the same ladder from its foot."""
+        rungs: tuple[Rung, ...] = self.retries.get(failure, ())  # type: ignore[call-overload]
+        own = [r for r in rungs if r.model == "model"]
+        if self.fallback is None or self.fallback.unit == "text":
+            return own
+        last = [r for r in rungs if r.model == "fallback_model"] or [Rung(model="fallback_model")]
+        if before.model == "model":
+            return own + last
+        return [*last, *(r.model_copy(update={"model": "fallback_model"}) for r in own)]
 
     async def _attempt(self, text: str, pieces: Sequence[_Piece], rung: Rung) -> Translation:
         """Every piece once; the text is judged as a whole when every piece is good."""
         whole = _joined(await _together(self._ask_piece(p, rung) for p in pieces))
+        if whole.failure is None and self.protect:
+            repaired, count = repair(text, whole.text)
+            whole = replace(whole, text=repaired, repairs=whole.repairs + count)
         return whole if whole.failure else _found(whole, self.judge.of_text(text, whole.text))
 
     def _pieces(self, text: str, rung: Rung) -> list[_Piece]:
@@ -165,7 +199,8 @@ class Ladder:
         messages = [{"role": "user", "content": self.prompt.replace("{text}", piece.asked)}]
         if self.system is not None:
             messages.insert(0, {"role": "system", "content": self.system})
-        answer = await self.ask(
+        asked = self.fallback if self.fallback and rung.model == "fallback_model" else self.ask
+        answer = await asked(
             messages,
             temperature=self.temperature if rung.temperature is None else rung.temperature,
             max_tokens=self.max_tokens,
@@ -174,7 +209,8 @@ class Ladder:
         )
         given = _counted(answer)
         unmasked = unmask(given.text, dict(piece.held))
-        said = replace(answer, text=given.text if unmasked is None else unmasked)
+        bare, repairs = (given.text, 0) if unmasked is None else unmasked
+        said = replace(answer, text=bare)
         judge = replace(self.judge, structure=False)  # a piece's skeleton depends on what stands around it
         found = judge.of_answer(piece.text, said)
         if found is None and unmasked is None:
@@ -182,7 +218,7 @@ class Ladder:
         text = said.text
         if rung.cut != "block" and "\n" not in piece.text:
             text = _LINE_BREAKS.sub(" ", text)
-        return _found(replace(given, text=text), found)
+        return _found(replace(given, text=text, repairs=repairs, fallback=asked is self.fallback), found)
 
 
 def _counted(answer: Answer) -> Translation:
@@ -207,6 +243,8 @@ def _joined(parts: Sequence[Translation]) -> Translation:
         sum(p.requests for p in parts),
         sum(p.prompt_tokens for p in parts),
         sum(p.output_tokens for p in parts),
+        sum(p.repairs for p in parts),
+        any(p.fallback for p in parts),
     )
 
 

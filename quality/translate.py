@@ -7,7 +7,7 @@ How a text is asked for is `ladder`'s, what is wrong with an answer is `failures
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
@@ -18,6 +18,7 @@ from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import Failure, Judge
 from hala_factory.quality.ladder import RETRIES, Ladder, Rung, Translation
 from hala_factory.quality.scripts import LETTER, SCRIPTS
+from hala_factory.quality.self_referential import Policy, rejoined, routed
 from hala_factory.step import Ask, Columns, Name, register
 from hala_factory.structure import prose
 from hala_factory.validation import FieldError
@@ -37,13 +38,19 @@ class Translate(Ask):
     still wrong then makes a failed row, with its text kept. Texts without a letter outside code and formulas
     pass as they are.
 
-    It writes `keep` (the column as it was), `translator` (the model's name in the catalog), and the measures
-    `requests` (of all texts of the row), `failure` and `detail`.
+    Some tasks are about their own words: to translate them, to count or correct them, to find a rhyme. They are
+    known by the English instruction of a conversation, and `self_referential` says what becomes of them.
+
+    It writes `keep` (the column as it was), `translator` (the name of the model in the catalog, of both models where
+    the fallback model wrote a part of the row, null where nobody translated), and the measures `requests` and
+    `repairs` (of all texts of the row), `task` (the kind of its first self-referential task, else empty), `routed`
+    (what the policy did with it: `keep_english` or `instruction_only`, else empty), `failure` and `detail`.
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
+    models: ClassVar[tuple[str, ...]] = ("model", "fallback_model")
     measured_by: ClassVar[tuple[str, ...]] = ("max_chars", "max_tokens")
 
     step: Literal["translate"] = "translate"
@@ -56,6 +63,8 @@ class Translate(Ask):
     whose translation is written beside it under the code of `to`."""
     model: str
     """Name of the model in the catalog."""
+    fallback_model: str | None = None
+    """Name of a stronger model, asked for what the first one cannot do, after all its `retries`."""
     prompt: str = PROMPT
     """What the model is asked; `{text}` stands for the text."""
     system: str | None = None
@@ -70,6 +79,10 @@ class Translate(Ask):
     """Longest answer to one request."""
     retries: dict[Failure, tuple[Rung, ...]] = RETRIES
     """How to ask again after each failure, in order; what is written here replaces the whole table."""
+    self_referential: Policy = "translate"
+    """What becomes of conversations with a task about its own words: `translate` them as any other, `skip` (the row
+    fails, reason `self_referential`), `keep_english` (the row stays as it is), `instruction_only` (of such a task the
+    instruction is translated; what is quoted, what follows the instruction, and the answer stay)."""
     keep: Name | None = None
     """Column for the originals; `messages_en` (the column and its language) if not given."""
 
@@ -86,6 +99,11 @@ class Translate(Ask):
             raise FieldError("fields", "'fields' must be texts of one column")
         if not self._instructs and len(self.fields) > 1:
             raise FieldError("fields", "'fields' names one text of a pair")
+        if self.self_referential != "translate" and not self._routes:
+            known = "conversations in English ('messages', from: en)"
+            raise FieldError("self_referential", f"'self_referential' is known of {known}; leave it out")
+        if self.fallback_model == self.model:
+            raise FieldError("fallback_model", f"'model' and 'fallback_model' are both {self.model!r}")
         return self
 
     @property
@@ -101,6 +119,11 @@ class Translate(Ask):
     @property
     def _instructs(self) -> bool:
         return self.column.startswith("messages")
+
+    @property
+    def _routes(self) -> bool:
+        """Whether self-referential tasks can be told."""
+        return self._instructs and self.source_language == "en"
 
     @property
     def _parts(self) -> list[str]:
@@ -136,7 +159,7 @@ class Translate(Ask):
         return found
 
     def measures(self) -> Columns:
-        return {"requests": pl.Int64()}
+        return {"requests": pl.Int64(), "repairs": pl.Int64(), "task": pl.String(), "routed": pl.String()}
 
     def questions(self, frame: pl.DataFrame) -> list[str]:
         """The distinct texts to translate, in order of first appearance."""
@@ -161,6 +184,7 @@ class Translate(Ask):
             max_tokens=self.max_tokens,
             retries=self.retries,
             judge=judge,
+            fallback=models.get("fallback_model"),
         )
         return await ladder.translate(question)
 
@@ -175,51 +199,77 @@ class Translate(Ask):
         for text in long.get_column("text").drop_nulls().unique(maintain_order=True):
             if text not in replies and self._worth_sending(text):
                 raise ValueError(f"no translation was made of {text[:60]!r}")
+        schema: dict[str, Any] = dict.fromkeys(("text", "new", "failure", "detail"), pl.String)
+        schema |= {"requests": pl.Int64, "repairs": pl.Int64, "fallback": pl.Boolean}
         answers = pl.DataFrame(
-            [(text, t.text, t.failure, t.detail, t.requests) for text, t in replies.items()],
-            schema={
-                "text": pl.String,
-                "new": pl.String,
-                "failure": pl.String,
-                "detail": pl.String,
-                "requests": pl.Int64,
-            },
+            [(text, t.text, t.failure, t.detail, t.requests, t.repairs, t.fallback) for text, t in replies.items()],
+            schema=schema,
             orient="row",
         )
+        long = rejoined(long.join(answers, on="text", how="left", maintain_order="left"), self.self_referential)
         place = pl.concat_str(pl.lit("message "), pl.col("number"), pl.lit(" ("), pl.col("role"), pl.lit("): "))
         detail = pl.when(pl.col("failure").is_not_null()).then(
             pl.concat_str(place if self._instructs else pl.lit(""), pl.col("detail"))
         )
-        long = long.join(answers, on="text", how="left", maintain_order="left").with_columns(detail.alias("detail"))
-        by_row = long.group_by("row", maintain_order=True).agg(
-            pl.col("requests").sum(),
-            pl.col("failure", "detail").drop_nulls().first(),
-            self._rebuilt().alias("new"),
+        by_row = (
+            long.with_columns(detail.alias("detail"))
+            .group_by("row", maintain_order=True)
+            .agg(
+                pl.col("requests", "repairs").sum(),
+                pl.col("failure", "detail").drop_nulls().first(),
+                pl.col("fallback").any(),
+                pl.col("row_task").first(),
+                self._rebuilt().alias("new"),
+            )
         )
         index = pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")
         matched = frame.select(index).join(by_row, on="row", how="left", maintain_order="left")
+        matched = matched.with_columns(pl.col("row_task").fill_null(""), pl.col("requests", "repairs").fill_null(0))
         old, new = frame.get_column(self.column), matched.get_column("new")
         return frame.with_columns(
             old.alias(self.kept),
-            new.zip_with(matched.get_column("requests").is_not_null(), old.cast(new.dtype)).alias(self.column)
+            new.zip_with(matched.get_column("row").is_in(by_row.get_column("row")), old.cast(new.dtype)).alias(
+                self.column
+            )
             if self._instructs
             else self._paired(frame, new),
-            pl.lit(called["model"]).alias("translator"),
-            matched.get_column("requests").fill_null(0).alias(f"{self.label}.requests"),
-            matched.get_column("failure").alias(f"{self.label}.failure"),
-            matched.get_column("detail").alias(f"{self.label}.detail"),
+            matched.select(self._translator(called)).to_series().alias("translator"),
+            *(matched.get_column(m).alias(f"{self.label}.{m}") for m in ("requests", "repairs", "failure", "detail")),
+            matched.get_column("row_task").alias(f"{self.label}.task"),
+            matched.select(self._routed()).to_series().alias(f"{self.label}.routed"),
+        )
+
+    def _routed(self) -> pl.Expr:
+        """What the policy did with a row that is here."""
+        policy = self.self_referential if self.self_referential in ("keep_english", "instruction_only") else ""
+        return pl.when(pl.col("row_task") != "").then(pl.lit(policy)).otherwise(pl.lit(""))
+
+    def _translator(self, called: Mapping[str, str]) -> pl.Expr:
+        both = ", ".join(dict.fromkeys(called.values()))
+        return (
+            pl.when(self._routed() == "keep_english")
+            .then(pl.lit(None, pl.String))
+            .when(pl.col("fallback").fill_null(False))
+            .then(pl.lit(both))
+            .otherwise(pl.lit(called["model"]))
         )
 
     def _long(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """One line per message or pair: `row`, `number` (from 1), `role`, `whole`, and `text` where it is wanted."""
+        """One line per message or pair.
+
+        `row`, `number` (from 1), `role`, `whole`, `said` (its text), `task` and `row_task`, and `text`: what is to be
+        translated of it, null where nothing is.
+        """
         rows_ = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), pl.col(self.column).alias("whole"))
+        none = pl.lit(None, pl.String)
         if not self._instructs:
             text = pl.col("whole").struct.field(self._parts[0])
-            return rows_.select("row", "whole", text.alias("text"), number=pl.lit(1), role=pl.lit(""))
+            said = rows_.select("row", "whole", said=text, text=text, number=pl.lit(1), role=pl.lit(""))
+            return said.with_columns(task=none, row_task=none)
         message = pl.col("whole").struct
         role = message.field("role").fill_null("")
         wanted = pl.lit(True) if {"*", ""} & set(self._parts) else role.is_in(self._parts)
-        return (
+        said = (
             rows_.filter(pl.col("whole").list.len() > 0)
             .explode("whole")
             .select(
@@ -227,13 +277,15 @@ class Translate(Ask):
                 "whole",
                 pl.int_range(1, pl.len() + 1).over("row").alias("number"),
                 role.alias("role"),
+                message.field("content").alias("said"),
                 pl.when(wanted).then(message.field("content")).alias("text"),
             )
         )
+        return routed(said, self.self_referential) if self._routes else said.with_columns(task=none, row_task=none)
 
     def _rebuilt(self) -> pl.Expr:
         if not self._instructs:
-            return pl.coalesce("new", "text").first()
+            return pl.coalesce("new", "said").first()
         content = pl.coalesce("new", pl.col("whole").struct.field("content"))
         return pl.col("whole").struct.with_fields(content.alias("content"))
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -311,6 +315,16 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield hub
 
 
+FIND = """
+import pickle, sys
+from pathlib import Path
+from hala_factory import benchmarks, catalog
+from hala_factory.fingerprint import file_digest
+found = benchmarks.find(["*"], catalog.load(Path(sys.argv[1])), file_digest)
+Path(sys.argv[2]).write_bytes(pickle.dumps(found))
+"""
+
+
 def test_every_configuration_on_the_hub_is_read_where_none_is_named(hub: Hub, tmp_path: Path) -> None:
     front = (
         "---\nconfigs:\n- config_name: easy\n  data_files:\n  - {split: test, path: easy/test.jsonl}\n"
@@ -324,13 +338,16 @@ def test_every_configuration_on_the_hub_is_read_where_none_is_named(hub: Hub, tm
         "hard/dev.jsonl": jsonl({"q": "Shown before."}),
     }
     entry = {"hub": "maker/test", "columns": {"question": "q"}}
-    both = located(tmp_path, **entry)
-    assert both.files.revision == COMMIT
+    loaded(tmp_path, {"both": entry, "one": {**entry, "config": "hard"}})
+    command = [sys.executable, "-c", FIND, str(tmp_path / "catalog.yaml"), str(tmp_path / "found")]
+    # In a process of its own: `datasets` keeps the first endpoint that it sees.
+    subprocess.run(command, env={**os.environ, "HF_HOME": str(tmp_path)}, check=True, timeout=120)
+    found = pickle.loads((tmp_path / "found").read_bytes())
     assert not [asked for asked in hub.asked if asked.endswith(".jsonl")]
-    assert benchmarks.read(both)["question"].to_list() == ["Simple?", "Difficult?"]
-    one = located(tmp_path, **entry, config="hard")
-    assert benchmarks.read(one)["row"].to_list() == ["hard/test.jsonl:1"]
-    assert one.identity != both.identity
+    assert {each.files.revision for each in found.values()} == {COMMIT}
+    assert benchmarks.read(found["both"])["question"].to_list() == ["Simple?", "Difficult?"]
+    assert benchmarks.read(found["one"])["row"].to_list() == ["hard/test.jsonl:1"]
+    assert found["one"].identity["files"] != found["both"].identity["files"]
 
 
 def test_a_benchmark_that_the_hub_does_not_have_is_told_by_name(hub: Hub, tmp_path: Path) -> None:

@@ -216,99 +216,12 @@ SPANS = [
     "https://example.com/a،b",
 ]
 SPANS += ["me@example.com", "{name}", '<a href="?a=1&amp;b=2">', "/usr/lib/x", "%(name)s"]
-dirt = st.sampled_from(
-    [
-        *(
-            "e\u0301",
-            "\u0627\u0653",
-            "\u0628\u0651\u064e",
-            "\ufeff",
-            "\ufffe",
-            "\ufffc",
-            "\x00",
-            "\x1b[31m",
-            "\x07",
-            "\u00ad",
-        ),
-        *(
-            "\x92",
-            "â\x80\x94",
-            "Ã\x83",
-            "\x85",
-            "\xa0",
-            "\u3000",
-            "\u2028",
-            "\r\n",
-            "\r",
-            "\x0c",
-            "  ",
-            "   ",
-            "\n\n\n\n",
-            "\t",
-        ),
-        *("</s>", "<s>", "<|im_end|>", "<|im_start|>user\n", "[INST]", "[/INST]", "token ", " is", "<eos>"),
-        *(
-            "&amp;",
-            "&amp;lt;",
-            "&lt;b&gt;",
-            "&quot;",
-            "&#39;",
-            "&#0;",
-            "&nope;",
-            "&am",
-            "<br/>",
-            "<b>",
-            "<p>",
-            "|",
-            "amp;",
-            "lt;",
-        ),
-        *(
-            "ـ",
-            "ــ",
-            "ﻻ",
-            "ﷲ",
-            "ﷺ",
-            "ﻫ",
-            "ﹰ",
-            "\u200f",
-            "\u202b",
-            "\u200b",
-            "\u200c",
-            "\u200d",
-            "🤦",
-            "می",
-            "ۆ",
-            "ٰ",
-            "َ",
-        ),
-        *(
-            "،",
-            " ،",
-            "؟",
-            "?",
-            ",",
-            ";",
-            ":",
-            ".",
-            "!",
-            " .",
-            "«",
-            "»",
-            "(",
-            ")",
-            "٣٫٥",
-            "1,250",
-            "۴",
-            "%",
-            "ة",
-            "هـ",
-            "ال",
-            "ل",
-        ),
-        *("سلام", "كتاب", "word", "x", "1. ", "- ", "    ", "\n", " ", "`", "$", "#", "a@site.org", "+201001234567"),
-    ]
-)
+DIRT = "e\u0301~\u0627\u0653~\u0628\u0651\u064e~\ufeff~\ufffe~\ufffc~\x00~\x1b[31m~\x07~\u00ad~\x92~â\x80\x94~Ã\x83~\x85~\xa0~\u3000~"
+DIRT += "\u2028~\r\n~\r~\x0c~  ~   ~\n\n\n\n~\t~</s>~<s>~<|im_end|>~<|im_start|>user\n~[INST]~[/INST]~token ~ is~<eos>~&amp;~"
+DIRT += "&amp;lt;~&lt;b&gt;~&quot;~&#39;~&#0;~&nope;~&am~<br/>~<b>~<p>~|~amp;~lt;~ـ~ــ~ﻻ~ﷲ~ﷺ~ﻫ~ﹰ~\u200f~\u202b~\u200b~\u200c~\u200d~"
+DIRT += "🤦~می~ۆ~ٰ~َ~،~ ،~؟~?~,~;~:~.~!~ .~«~»~(~)~٣٫٥~1,250~۴~%~ة~هـ~ال~ل~سلام~كتاب~word~x~1. ~- ~    ~\n~ ~`~$~#~"
+DIRT += "a@site.org~+201001234567"
+dirt = st.sampled_from(DIRT.split("~"))
 dirty = st.one_of(st.none(), st.lists(dirt, max_size=12).map("".join), st.lists(dirt, max_size=8).map(" ".join), texts)
 
 
@@ -327,7 +240,8 @@ def test_a_text_is_normalised_once_and_for_all(
 @given(parts=st.lists(st.tuples(st.lists(dirt, max_size=4).map("".join), st.sampled_from(SPANS)), max_size=4))
 def test_what_must_survive_is_never_touched(step: Normaliser, parts: list[tuple[str, str]]) -> None:
     broken = re.compile("[`$<>{%\\\\\n]|    ")  # what would open or close a span itself
-    text = "\n\n".join(f"كلام {broken.sub('', before)} كلام {span}\n\n- بعده" for before, span in parts)
+    around = [(broken.sub("", before), span, "\n" if "\n" in span else " ") for before, span in parts]
+    text = "\n\n".join(f"كلام {before} كلام{edge}{span}{edge}، و هو\n\n- بعده" for before, span, edge in around)
     # Entities are one normaliser's business, e-mail addresses another's.
     kinds = {*structure.KINDS} - ({"email"} if step.step == "pii" else set())
     spans = [s.text for s in structure.spans(text) if s.kind in kinds and not s.text.startswith("&")]
@@ -336,5 +250,23 @@ def test_what_must_survive_is_never_touched(step: Normaliser, parts: list[tuple[
     )
     content, at = left["messages"][0][0]["content"], 0
     for span in spans:
-        at = content.find(span.strip("\ufeff\u200f\u202b\u200b\u200c\u200d\u00ad").replace("\r\n", "\n"), at)
+        bare = span.strip("\ufeff\u200f\u202b\u200b\u200c\u200d\u00ad")
+        at = content.find(re.sub(r"\r+\n?", "\n", bare), at)
         assert at >= 0, span
+
+
+@pytest.mark.parametrize("kind", ["symbols", "one word", "dirt"])
+@pytest.mark.parametrize("step", NORMALISERS, ids=lambda step: step.step)
+def test_a_text_of_a_megabyte_is_normalised(step: Normaliser, kind: str) -> None:
+    text = DIRT.replace("~", "") * 2_000 + "<eos>" if kind == "dirt" else HUGE[kind]
+    frame = pl.DataFrame({"messages": [[{"role": "user", "content": text}]]}, schema={"messages": rows.MESSAGES})
+    left, measured = step.normalise(frame)
+    assert left.equals(frame) == (sum(measured.row(0)) == 0) == (kind != "dirt")
+
+
+@pytest.mark.parametrize("step", NORMALISERS, ids=lambda step: step.step)
+def test_awkward_texts_and_no_rows_are_normalised(step: Normaliser) -> None:
+    spelt = [[{"role": "user", "content": text}, {"role": None, "content": None}] for text in AWKWARD]
+    frame = pl.DataFrame({"messages": [*spelt, [], None]}, schema={"messages": rows.MESSAGES})
+    check_normaliser(step, frame)
+    assert check_normaliser(step, frame.clear()).height == 0

@@ -57,9 +57,9 @@ HELD: list[tuple[str, str, str, float, str | None]] = [
     ("en", SHEEP.replace(".", " -").replace("?", "!!").replace(" ", "  "), "school 1", 1.0, "contaminated"),
     ("en", "He wrote: «" + SHEEP.replace("many", "m\u00adany") + "» and went away.", "school 1", 1.0, "contaminated"),
     ("en", SHEEP.replace("17", "١٧"), "school 1", 1.0, "contaminated"),
-    ("ar", RIVER, "madrasa 1", 1.0, "contaminated"),
-    ("ar", "أجب عما يأتي: ما هُوَ أطْوَلُ الأَنهارِ التي تصبّ في البحـــر الابيض المتوسّط من جهه الجنوب", "madrasa 1", 1.0, "contaminated"),
-    ("ar", "القطة لا تشرب هذا الحليب البارد صباحا", "madrasa 5", 1.0, "contaminated"),
+    ("ar", RIVER, "madrasa 1", 1.0, "same_question"),
+    ("ar", "أجب عما يأتي: ما هُوَ أطْوَلُ الأَنهارِ التي تصبّ في البحـــر الابيض المتوسّط من جهه الجنوب", "madrasa 1", 1.0, "same_question"),
+    ("ar", "القطة لا تشرب هذا الحليب البارد صباحا", "madrasa 5", 1.0, "same_question"),
     # In part.
     ("en", SHEEP.replace("upper", "northern").replace("lower", "southern"), "school 1", 0.9047, "contaminated"),
     ("en", "A farmer counts 17 sheep in the upper field.", "school 1", 0.3872, None),
@@ -73,7 +73,7 @@ HELD: list[tuple[str, str, str, float, str | None]] = [
     ("en", "Tell me why is the sky blue today", "", 0.0, None),
     ("ar", "سؤال: ما هي عاصمة مصر؟", "madrasa 2", 1.0, "same_question"),
     ("ar", "ما هي عاصمة مصر القديمة؟", "", 0.0, None),
-    ("en", "What is 12 + 7?\nHow much is 12 + 7?", "school 8", 1.0, "contaminated"),
+    ("en", "What is 12 + 7?\nHow much is 12 + 7?", "school 8", 1.0, "same_question"),
     ("en", "How much is 12 - 7?", "", 0.0, None),
     # Of one word, or empty: with all its choices.
     ("en", "Yes.", "", 0.0, None),
@@ -98,9 +98,58 @@ def test_a_row_falls_when_it_holds_a_question(
 ) -> None:
     measured = step(tables, language).measure(said(content)).row(0, named=True)
     assert f"{measured['benchmark']} {measured['test_row']}".strip() == held
-    assert measured["overlap"] == pytest.approx(share, abs=0.001)
-    assert measured["same"] is (reason == "same_question")
+    assert max(measured["overlap"], measured["short_overlap"]) == pytest.approx(share, abs=0.001)
     assert verdicts(step(tables, language), said(content)) == [reason]
+
+
+DRESSED = [
+    *("{}", "1) {}?", "(1) {}", "1. {}", "1- {}", "Question 5 - {}?", "Q1: {}", "- {}", "• {}?", "**{}**", "### {}"),
+    *("<q>{}?</q>", "Hello! {}? Thanks.", "He asked: “{}”", "[{}]", "`{}`", "Hint\t{}\tdone", "{} (choose one)"),
+    *(
+        '{{"question": "{}", "answer": "x"}}',
+        "| {} | x |",
+        "{} - a, b",
+        "السؤال: {}؟",
+        "س/ {}",
+        "\u202b{}\u202c",
+        "_{}_",
+    ),
+]
+
+
+@pytest.mark.parametrize("dress", DRESSED)
+def test_a_short_question_is_known_in_every_dress(dress: str, tables: dict[str, Path]) -> None:
+    assert verdicts(step(tables), said(dress.format("Why is the sky blue"))) == ["same_question"]
+    assert verdicts(step(tables, "ar"), said(dress.format("ما هي عاصمة مصر"))) == ["same_question"]
+
+
+@pytest.mark.parametrize("word", range(12))
+def test_a_short_question_is_found_whichever_of_its_words_is_another(word: int, tables: dict[str, Path]) -> None:
+    words = RIVER.split()
+    measured = step(tables, "ar").measure(said(" ".join([*words[:word], "القمر", *words[word + 1 :]])))
+    assert measured["test_row"].to_list() == ["1"]
+    assert 0.85 < measured["short_overlap"][0] < 1
+
+
+def test_words_put_in_and_left_out_do_not_hide_a_question(tables: dict[str, Path]) -> None:
+    longer = SHEEP.replace("upper", "big green upper").replace("in the lower one", "in the one")
+    measured = step(tables).measure(said(longer))
+    assert measured["overlap"].to_list() == [pytest.approx(20 / 21, abs=0.02)]
+
+
+def test_a_short_question_about_something_else_is_kept(tmp_path: Path) -> None:
+    asked = ["What is the square root of 81?", "What is the population of the country?", "Who wrote the play?"]
+    usual = [f"What is the {what} of the {thing}?" for what in ("age", "height") for thing in ("king", "hill", "boat")]
+    known = table(tmp_path, "b", "en", [*asked, *usual, "Who wrote it?", "What is the square of the root?"])
+    others = ["What is the square root of 64?", "What is the population of the city?", "Who wrote the book?"]
+    assert verdicts(step(known), said_each(asked)) == ["same_question"] * 3
+    assert verdicts(step(known), said_each(others)) == [None] * 3
+
+
+def test_a_text_that_says_one_thing_over_and_over_costs_little(tmp_path: Path) -> None:
+    known = table(tmp_path, "b", "en", ["ha ho " * 1_000, "Who laughs?"])
+    measured = step(known).measure(said_each(["ha ho " * 50_000, "ha ho " * 600, "ha ho " * 2]))
+    assert measured["overlap"].to_list() == [1.0, pytest.approx(0.6), 0.0]
 
 
 def test_a_row_shows_what_it_holds_on_every_side(tables: dict[str, Path]) -> None:
@@ -111,7 +160,7 @@ def test_a_row_shows_what_it_holds_on_every_side(tables: dict[str, Path]) -> Non
     assert both.measure(frame).row(0, named=True) == near(
         {
             "overlap": 1.0,
-            "same": False,
+            "short_overlap": 1.0,
             "language": "en",
             "benchmark": "school",
             "test_row": "1",
@@ -139,15 +188,21 @@ OPTIONS: list[tuple[dict[str, Any], str, str | None]] = [
     ({"max_overlap": None}, SHEEP, None),
     ({"max_overlap": 0.95}, SHEEP.replace("upper", "northern").replace("lower", "southern"), None),
     ({"words": 8}, SHEEP.replace("many", "few").replace("upper", "northern"), None),
-    ({"words": 3, "min_shared": 3}, NORMAN, "contaminated"),
+    ({"words": 3, "min_shared": 3}, f"Tell me {NORMAN[:-1]} there", "same_question"),
+    ({}, f"Tell me {NORMAN[:-1]} there", "same_question"),
     ({"max_questions": 3}, NORMAN, "same_question"),
+    ({"max_short_overlap": 0.8}, "The sky is: why is the sky blue?", "same_question"),
+    ({"max_short_overlap": None}, "Why is the sky blue?", None),
+    ({"max_short_overlap": None, "long_words": 3}, "Why is the sky blue?", "contaminated"),
+    ({"long_words": 30}, SHEEP.split("How")[0] + "How many are they?", "same_question"),
     ({"min_words": 6}, "Why is the sky blue?", None),
     ({"min_words": 6}, "Why is the sky blue? Dust or scattering", "same_question"),
     ({"min_words": 1}, "Yes.", "same_question"),
     ({"min_words": None}, "Why is the sky blue? Dust or scattering", None),
     ({"passages": True}, f"Read this. {POEM[2]}", "contaminated"),
     ({"passages": True}, "The heron stood in the shallow water.", None),
-    ({"min_shared": 60}, SHEEP, "same_question"),
+    ({"min_shared": 60}, SHEEP.replace("many", "few"), None),
+    ({"min_shared": 60}, SHEEP, "contaminated"),
 ]
 
 
@@ -164,7 +219,7 @@ def test_a_run_that_many_questions_share_tells_none_of_them(tmp_path: Path) -> N
     known = table(tmp_path, "scenes", "en", [template.format(scene) for scene in scenes])
     asked = said(template.format("I water the roses."))
     assert verdicts(step(known), asked) == [None]
-    assert verdicts(step(known), said(template.format(scenes[4]))) == ["same_question"]
+    assert verdicts(step(known), said(template.format(scenes[4]))) == ["contaminated"]
     assert verdicts(step(table(tmp_path, "scene", "en", [template.format(scenes[0])])), asked) == ["contaminated"]
 
 
@@ -174,15 +229,16 @@ def test_words_that_a_question_says_twice_are_not_found_twice(tmp_path: Path) ->
     assert measured["overlap"].to_list() == [0.0]
 
 
-def test_a_question_that_two_benchmarks_ask_is_told_of_the_first(tmp_path: Path) -> None:
+def test_a_question_that_two_benchmarks_ask_is_told_of_the_first_by_name(tmp_path: Path) -> None:
     known = {**table(tmp_path, "one", "en", [SHEEP]), **table(tmp_path, "two", "en", [SHEEP, "Is it?"])}
-    assert step(known).measure(said(SHEEP))["benchmark"].to_list() == ["one"]
+    for tables in (known, dict(reversed(known.items()))):
+        assert step(tables).measure(said(SHEEP))["benchmark"].to_list() == ["one"]
 
 
 def test_signs_of_mathematics_and_ideographs_are_words(tmp_path: Path) -> None:
     known = table(tmp_path, "b", "zh", ["中国最长的河流是哪一条？"])
     chinese = step(known, "zh")
-    assert verdicts(chinese, said("请问：中国最长的河流是哪一条？谢谢")) == ["contaminated"]
+    assert verdicts(chinese, said("请问：中国最长的河流是哪一条？谢谢")) == ["same_question"]
     assert verdicts(chinese, said("中国最大的湖泊叫什么名字？")) == [None]
 
 
@@ -195,7 +251,7 @@ def test_a_step_that_is_not_bound_refuses_to_call_rows_clean() -> None:
 
 
 def test_a_language_that_no_benchmark_is_in_is_an_error(tables: dict[str, Path]) -> None:
-    with pytest.raises(BuildError, match=r"no benchmark holds a question in 'fr' \(known: school, madrasa\)"):
+    with pytest.raises(BuildError, match=r"no benchmark holds a question in 'fr' \(known: madrasa, school\)"):
         step(tables, "fr").measure(said("Où est la gare ?"))
 
 
@@ -208,7 +264,7 @@ def test_a_step_is_held_to_the_benchmarks_that_it_names(tables: dict[str, Path],
     more = {**tables, **table(tmp_path, "extra", "en", ["Who carried the lantern up the stairs that night?"])}
     content = said("Who carried the lantern up the stairs that night?")
     assert verdicts(step(more, benchmarks=["school"]), content) == [None]
-    assert verdicts(step(more, benchmarks=["school", "extra"]), content) == ["contaminated"]
+    assert verdicts(step(more, benchmarks=["school", "extra"]), content) == ["same_question"]
 
 
 def test_a_bound_step_goes_to_another_process_and_keeps_its_identity(tables: dict[str, Path]) -> None:
@@ -329,7 +385,6 @@ def test_real_rows_are_kept(real: Real) -> None:
             english.append(f"{row['prompt']}\n\n{row['completion']}")
     arabic = next(SHARED.glob("opusmt-tatoeba-ara-eng/files/**/*.ara")).read_text(encoding="utf-8").splitlines()
     for language, contents in (("en", english), ("ar", arabic)):
-        measured = step(known, language).measure(said_each(contents))
-        fallen = measured.filter(pl.col("same") | (pl.col("overlap") > 0.5))
+        fates = verdicts(step(known, language), said_each(contents))
         assert len(contents) > 6_000
-        assert fallen.height <= 0.0005 * len(contents), fallen["detail"].to_list()
+        assert sum(fate is not None for fate in fates) <= 0.0002 * len(contents)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import finding
 import polars as pl
 import pytest
+import real
 import truth_leaks as truth
 
 from hala_factory import phrases, rows
@@ -215,18 +217,18 @@ def test_a_leak_is_no_surer_alone_than_beside_its_source(leak: phrases.Leak) -> 
 
 
 @pytest.fixture(scope="module")
-def good(shared: Path) -> dict[str, list[truth.Pair]]:
+def good(shared: Path) -> dict[str, list[real.Pair]]:
     return {name: load(shared)[:4000] for name, load in truth.GOOD_PAIRS.items()}
 
 
 def dropped(step: Filter, table: pl.DataFrame) -> float:
-    return float(truth.reasons(step, table).is_not_null().mean() or 0)
+    return float(finding.reasons(step, table).is_not_null().mean() or 0)
 
 
 @pytest.mark.parametrize("kind", ["tuned", "held out", "fresh"])
-def test_nearly_all_paraphrases_of_the_instruction_are_found(good: dict[str, list[truth.Pair]], kind: str) -> None:
+def test_nearly_all_paraphrases_of_the_instruction_are_found(good: dict[str, list[real.Pair]], kind: str) -> None:
     written = {"tuned": truth.TUNED, "held out": truth.HELD_OUT, "fresh": truth.paraphrases(truth.FRESH)}[kind]
-    made = truth.frame(truth.leaked(good["tatoeba"] + good["tico"], written))
+    made = finding.frame(truth.leaked(good["tatoeba"] + good["tico"], written))
     assert made.height >= 200
     assert dropped(PromptLeak(**SIDES), made) >= 0.98
     assert dropped(PromptLeak(source=None, target="translation.ar"), made) >= 0.85
@@ -244,16 +246,16 @@ def test_nearly_all_paraphrases_of_the_instruction_are_found(good: dict[str, lis
     ids=["prompt_leak", "prompt_leak alone", "answered", "refusal ar", "refusal en"],
 )
 @pytest.mark.parametrize("name", truth.GOOD_PAIRS)
-def test_good_pairs_stay(good: dict[str, list[truth.Pair]], name: str, step: Filter, share: float) -> None:
-    assert dropped(step, truth.frame(good[name])) <= share
+def test_good_pairs_stay(good: dict[str, list[real.Pair]], name: str, step: Filter, share: float) -> None:
+    assert dropped(step, finding.frame(good[name])) <= share
 
 
 def test_the_formulas_of_assistants_are_found_and_little_else(shared: Path) -> None:
     chats = truth.answers(shared)
     formulas = [pair for pairs in chats.values() for pair in pairs if truth.FORMULA.match(pair[1])]
     assert len(formulas) >= 30
-    assert dropped(Refusal(), truth.chat(formulas)) >= 0.96
-    assert dropped(Refusal(), truth.chat(chats["alpaca"] + chats["rasbt"])) <= 0.001
+    assert dropped(Refusal(), finding.chat(formulas)) >= 0.96
+    assert dropped(Refusal(), finding.chat(chats["alpaca"] + chats["rasbt"])) <= 0.001
 
 
 def test_most_answers_to_questions_are_found(shared: Path) -> None:
@@ -262,4 +264,4 @@ def test_most_answers_to_questions_are_found(shared: Path) -> None:
         ("questions → paragraphs", 0.88),
         ("orders → paragraphs", 0.80),
     ):
-        assert dropped(Answered(**SIDES), truth.frame(truth.questions(shared)[name][:600])) >= floor, name
+        assert dropped(Answered(**SIDES), finding.frame(truth.questions(shared)[name][:600])) >= floor, name

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import finding
 import polars as pl
 import pytest
 import truth_pairs as truth
+from real import GOOD, OTHERS, Pair, alpaca
 
 from hala_factory import numerals, rows
 from hala_factory.filters.glued_words import GluedWords
@@ -306,21 +308,21 @@ real = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not here")
 
 
 @pytest.fixture(scope="module")
-def read() -> dict[str, list[truth.Pair]]:
-    return {name: load(DATA) for name, load in {**truth.GOOD, **truth.OTHERS}.items()}
+def read() -> dict[str, list[Pair]]:
+    return {name: load(DATA) for name, load in {**GOOD, **OTHERS}.items()}
 
 
 @real
 @pytest.mark.parametrize("step", truth.STEPS, ids=lambda step: step.step)
-def test_hardly_a_good_translation_falls(step: Filter, read: dict[str, list[truth.Pair]]) -> None:
+def test_hardly_a_good_translation_falls(step: Filter, read: dict[str, list[Pair]]) -> None:
     """What falls of NTREX-128 was read: of its glued words all, of its numbers 7 of 9 are wrong in truth."""
-    for name in truth.GOOD:
+    for name in GOOD:
         if (step.step, name) != ("glued_words", "ntrex"):
             assert truth.share(step, read[name]) <= 0.005, name
 
 
 @real
-def test_the_glued_words_of_a_professional_translation_are_found(read: dict[str, list[truth.Pair]]) -> None:
+def test_the_glued_words_of_a_professional_translation_are_found(read: dict[str, list[Pair]]) -> None:
     fallen = [fate for fate in truth.judged(GLUED, read["ntrex"]) if fate]
     assert 140 <= len(fallen) <= 160
 
@@ -328,7 +330,7 @@ def test_the_glued_words_of_a_professional_translation_are_found(read: dict[str,
 @real
 @pytest.mark.parametrize(("name", "least"), [("mt_geneval", 1.0), ("ntrex", 0.7)])
 def test_numbers_that_a_person_found_wrong_fall_and_few_others(
-    name: str, least: float, read: dict[str, list[truth.Pair]]
+    name: str, least: float, read: dict[str, list[Pair]]
 ) -> None:
     wrong = truth.WRONG_NUMBERS[name]
     fallen = [
@@ -342,7 +344,7 @@ def test_numbers_that_a_person_found_wrong_fall_and_few_others(
 
 @real
 @pytest.mark.parametrize("name", ["mozilla", "scratch", "blockly"])
-def test_every_broken_placeholder_is_found_and_whole_ones_stay(name: str, read: dict[str, list[truth.Pair]]) -> None:
+def test_every_broken_placeholder_is_found_and_whole_ones_stay(name: str, read: dict[str, list[Pair]]) -> None:
     assert truth.share(KEPT, read[name]) <= 0.01
     for how in ("dropped", "doubled", "renamed", "translated"):
         broken = truth.broken_marks(read[name], how)[:600]
@@ -351,7 +353,7 @@ def test_every_broken_placeholder_is_found_and_whole_ones_stay(name: str, read: 
 
 @real
 @pytest.mark.parametrize("words", [1, 2])
-def test_texts_left_in_english_are_found(words: int, read: dict[str, list[truth.Pair]]) -> None:
+def test_texts_left_in_english_are_found(words: int, read: dict[str, list[Pair]]) -> None:
     step = Untranslated(**SIDES, min_words=words)
     for name, least in (("scratch", 1.0), ("react", 0.995)):
         left, others = truth.left_in_english(read[name], words)
@@ -361,7 +363,7 @@ def test_texts_left_in_english_are_found(words: int, read: dict[str, list[truth.
 
 
 @real
-def test_faults_made_in_good_pairs_are_found(read: dict[str, list[truth.Pair]]) -> None:
+def test_faults_made_in_good_pairs_are_found(read: dict[str, list[Pair]]) -> None:
     news = read["ntrex"]
     assert truth.share(NUMBERS, truth.digit_changed(news)) >= 0.99
     assert truth.share(NUMBERS, truth.number_dropped(news)) >= 0.97
@@ -375,8 +377,8 @@ def test_faults_made_in_good_pairs_are_found(read: dict[str, list[truth.Pair]]) 
 
 @real
 def test_answers_that_are_their_input_are_found() -> None:
-    asked = truth.alpaca(DATA)
-    fates = truth.reasons(SelfDestruction(), truth.conversations(asked)).to_list()
+    asked = alpaca(DATA)
+    fates = finding.reasons(SelfDestruction(), truth.conversations(asked)).to_list()
     same = [i for i, (_, given, answer) in enumerate(asked) if given.strip() and given.strip() == answer.strip()]
     assert len(same) == 13
     assert None not in [fates[i] for i in same]

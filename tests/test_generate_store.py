@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from hala_factory.errors import BuildError
+from hala_factory.generate import compaction, journal
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
-from hala_factory.generate.store import GenerationStore
+from hala_factory.generate.compaction import compact
+from hala_factory.generate.store import GenerationStore, unused
 
 MODEL = ModelIdentity("teacher", {"hub": "example/teacher", "revision": "abc"})
 
@@ -109,6 +111,7 @@ def test_a_segment_tells_prompt_sampling_answer_and_time(tmp_path):
         "prompt_tokens": 0,
         "output_tokens": 0,
         "error": "HTTP 400: too long",
+        "schema": None,
     }
     assert json.loads((tmp_path / MODEL.folder / "model.json").read_text())["identity"] == MODEL.content
 
@@ -275,15 +278,15 @@ def test_a_disk_that_fills_while_a_segment_is_written_leaves_the_journal(tmp_pat
     store = GenerationStore(tmp_path, MODEL)
     fill(store, range(5))
 
-    def full(table, path, **_):
-        path.write_bytes(b"PAR1 torn")
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pq, "write_table", full)
+        patch.setattr(pq.ParquetWriter, "write_table", full)
         with pytest.raises(BuildError, match="No space left on device"):
             store.close()
     assert not segments(tmp_path)
+    assert not list((tmp_path / MODEL.folder).glob(".tmp-*"))
     assert stored(tmp_path, range(6)) == list(range(5))
 
 
@@ -307,3 +310,191 @@ def test_a_short_write_leaves_no_torn_line_behind(tmp_path, monkeypatch):
     assert store.get(ask(1).key(MODEL)) is None
     store.close()
     assert stored(tmp_path, range(3)) == [0, 2]
+
+
+# ---- Compaction ----
+
+
+def small_segments(root, count, rows=3):
+    """`count` segments of `rows` answers each, as so many interrupted builds leave them; no compaction."""
+    for n in range(count):
+        store = GenerationStore(root, MODEL)
+        fill(store, range(n * rows, (n + 1) * rows))
+        store._turn_over()
+        store._release()
+
+
+def test_many_small_segments_become_one_at_the_close_that_makes_them_many(tmp_path):
+    small_segments(tmp_path, compaction.MANY - 1)
+    with GenerationStore(tmp_path, MODEL) as store:
+        assert len(segments(tmp_path)) == compaction.MANY - 1
+        fill(store, range(100, 103))
+    assert len(segments(tmp_path)) == 1
+    with GenerationStore(tmp_path, MODEL) as store:
+        assert len(store) == 3 * compaction.MANY
+    known = [*range(3 * (compaction.MANY - 1)), *range(100, 103)]
+    assert stored(tmp_path, range(104)) == known
+
+
+def test_the_number_of_segments_grows_with_the_logarithm_of_the_answers(tmp_path):
+    most = 0
+    for n in range(150):
+        with GenerationStore(tmp_path, MODEL) as store:
+            fill(store, [n])
+        most = max(most, len(segments(tmp_path)))
+    assert most <= 2 * compaction.MANY
+    assert stored(tmp_path, range(151)) == list(range(150))
+
+
+def test_a_merged_segment_has_full_row_groups_in_the_order_in_which_the_answers_came(tmp_path):
+    small_segments(tmp_path, 3, 300)
+    assert compact(tmp_path / MODEL.folder, many=2) == compaction.Done(3, 1)
+    (segment,) = segments(tmp_path)
+    with pq.ParquetFile(segment) as file:
+        assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [256, 256, 256, 132]
+        assert file.read(["key"])["key"].to_pylist() == [ask(n).key(MODEL) for n in range(900)]
+    assert compact(tmp_path / MODEL.folder, many=2) == compaction.Done()
+
+
+def test_a_large_segment_is_left_as_it_is(tmp_path, monkeypatch):
+    small_segments(tmp_path, 3, 10)
+    large = segments(tmp_path)[0]
+    small_segments(tmp_path, 2, 5)
+    monkeypatch.setattr(compaction, "LARGE_ROWS", 10)
+    assert compact(tmp_path / MODEL.folder, many=2) == compaction.Done(2, 1)
+    assert large in segments(tmp_path)
+
+
+def test_a_merge_keeps_the_first_answer_and_a_refusal_only_alone(tmp_path):
+    test_of_two_answers_the_first_in_time_counts_and_a_refusal_only_alone(tmp_path)
+    with GenerationStore(tmp_path, MODEL) as store:
+        store.put(ask(3).key(MODEL), ask(3), Answer("", "error", error="HTTP 400: too long"))
+    compact(tmp_path / MODEL.folder, many=2)
+    with GenerationStore(tmp_path, MODEL) as store:
+        assert len(store) == 3
+        assert store.get(ask(1).key(MODEL)) == reply(1)
+        assert store.get(ask(2).key(MODEL)) == reply(3)
+        assert store.get(ask(3).key(MODEL)).error == "HTTP 400: too long"
+
+
+def test_a_reader_finds_its_answers_in_the_merged_segment(tmp_path, monkeypatch):
+    small_segments(tmp_path, 20)
+    with GenerationStore(tmp_path, MODEL) as reader:
+        reader.put(ask(1000).key(MODEL), ask(1000), reply(1000))
+        assert reader.get(ask(0).key(MODEL)) == reply(0)  # one segment is open, the others are not
+        compact(tmp_path / MODEL.folder, many=2)
+        assert all(reader.get(ask(n).key(MODEL)) == reply(n) for n in [*range(60), 1000])
+        assert len(reader) == 61
+
+
+@pytest.mark.parametrize("moment", ["before the merged one stands", "before the others go", "while the others go"])
+def test_a_crash_in_a_compaction_loses_and_doubles_nothing(tmp_path, monkeypatch, moment):
+    small_segments(tmp_path, 5)
+    real, removed = type(tmp_path).unlink, []
+
+    def dies(path, *args, **kwargs):
+        if path.name.startswith("segment-"):
+            removed.append(path)
+            if len(removed) > (1 if moment == "while the others go" else 0):
+                raise KeyboardInterrupt
+        return real(path, *args, **kwargs)
+
+    def dies_early(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if moment == "before the merged one stands":
+            patch.setattr(type(tmp_path), "replace", dies_early)
+        else:
+            patch.setattr(type(tmp_path), "unlink", dies)
+        with pytest.raises(KeyboardInterrupt):
+            compact(tmp_path / MODEL.folder, many=2)
+    assert len(segments(tmp_path)) == {"before the merged one stands": 5, "before the others go": 6}.get(moment, 5)
+    with GenerationStore(tmp_path, MODEL) as store:
+        assert len(store) == 15
+    assert stored(tmp_path, range(16)) == list(range(15))
+    compact(tmp_path / MODEL.folder, many=2)
+    assert len(segments(tmp_path)) == 1
+    assert stored(tmp_path, range(16)) == list(range(15))
+
+
+def test_one_process_at_a_time_compacts_and_the_other_goes_on(tmp_path):
+    small_segments(tmp_path, 4)
+    with compaction._alone(tmp_path / MODEL.folder) as ours:
+        assert ours
+        assert compact(tmp_path / MODEL.folder, many=2) == compaction.Done()
+    assert len(segments(tmp_path)) == 4
+
+
+CHURN = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, {tests!r})
+    from test_generate_store import *
+    root, start, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    compaction.MANY = 3
+    for n in range(start, start + count):
+        with GenerationStore(root, MODEL) as store:
+            fill(store, [n])
+            missing = [m for m in range(start, n + 1) if store.get(ask(m).key(MODEL)) != reply(m)]
+        assert not missing, missing
+        compact(root / MODEL.folder, many=3)
+        print(n, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_writers_and_compactions_killed_in_the_middle_lose_nothing(tmp_path):
+    chance = random.Random(7)
+    script = textwrap.dedent(CHURN).format(tests=os.path.dirname(__file__))
+    told = {0: 0, 1000: 1000, 2000: 2000}
+    for _ in range(4):
+        processes = {
+            start: subprocess.Popen(
+                [sys.executable, "-c", script, str(tmp_path), str(n), "400"], stdout=subprocess.PIPE, text=True
+            )
+            for start, n in told.items()
+        }
+        for process in processes.values():
+            process.stdout.readline()
+        time.sleep(chance.random() * 1.5)
+        for process in processes.values():
+            process.send_signal(signal.SIGKILL)
+        for start, process in processes.items():
+            lines = process.stdout.read().split()
+            process.stdout.close()
+            assert process.wait() == -signal.SIGKILL
+            told[start] = max([told[start] + 1, *(int(n) + 1 for n in lines)])
+    for start, end in told.items():
+        assert stored(tmp_path, range(start, end)) == list(range(start, end))
+    compact(tmp_path / MODEL.folder, many=2)
+    assert len(segments(tmp_path)) == 1
+    assert sum(len(stored(tmp_path, range(start, end))) for start, end in told.items()) > 20
+
+
+def test_what_a_journal_holds_is_on_the_disk_within_seconds(tmp_path, monkeypatch):
+    synced, real = [], os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda handle: synced.append(real(handle)))
+    monkeypatch.setattr(journal, "SYNCED_EVERY", 0.05)
+    with GenerationStore(tmp_path, MODEL) as store:
+        fill(store, range(10))
+        first = len(synced)
+        time.sleep(0.06)
+        fill(store, range(10, 20))
+        assert first < len(synced) < 12
+
+
+def test_a_folder_in_use_is_told_from_one_that_is_not(tmp_path):
+    store = GenerationStore(tmp_path, MODEL)
+    with unused(store.folder) as free:
+        assert not free
+    store.close()
+    with unused(store.folder) as free:
+        assert free
+
+
+def test_a_model_renamed_in_the_catalog_keeps_its_answers(tmp_path):
+    with GenerationStore(tmp_path, MODEL) as store:
+        fill(store, [1])
+    with GenerationStore(tmp_path, ModelIdentity("renamed", dict(MODEL.content))) as store:
+        assert store.get(ask(1).key(MODEL)) == reply(1)

@@ -64,6 +64,9 @@ class Request:
     seed: int | None = None
     text: str | None = None
     """The bare text to translate, for engines that take no prompt; not part of the key."""
+    schema: str | None = None
+    """The JSON Schema that the answer has to follow, as JSON without spaces; part of the key where there is one.
+    Its properties stand in the order in which the model is to write them."""
 
     def __post_init__(self) -> None:
         for role, content in self.messages:
@@ -72,15 +75,16 @@ class Request:
 
     def key(self, model: ModelIdentity) -> str:
         """64 hex digits: the name under which the answer of `model` is stored."""
-        return fingerprint(
-            {
-                "messages": self.messages,
-                "model": model.fingerprint,
-                "temperature": self.temperature,
-                "max_tokens": self.max_tokens,
-                "seed": self.seed,
-            }
-        )
+        said: dict[str, Any] = {
+            "messages": self.messages,
+            "model": model.fingerprint,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+        if self.schema is not None:
+            said["schema"] = self.schema
+        return fingerprint(said)
 
     @property
     def last_user_text(self) -> str | None:

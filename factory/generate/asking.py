@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from hala_factory.errors import HalaError
 from hala_factory.generate.answers import Answer, Request, Unit
@@ -31,8 +32,12 @@ class Answerer(Protocol):
         max_tokens: int,
         seed: int | None = None,
         text: str | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """The answer to `messages`; `text` is the bare text in them, for engines that take no prompt."""
+        """The answer to `messages`; `text` is the bare text in them, for engines that take no prompt.
+
+        With a JSON `schema`, a server that can holds the model to it; what comes is to be checked all the same.
+        """
         ...
 
 
@@ -50,10 +55,41 @@ class Counts:
     """Tokens the engine wrote for this build."""
     failures: int = 0
     """Requests the engine refused, could not answer, or had no record of."""
+    saved_prompt_tokens: int = 0
+    """Tokens the engine would have read for what it was not asked."""
+    saved_output_tokens: int = 0
+    """Tokens it would have written."""
 
     def told(self) -> dict[str, int]:
         """The counts for `--json`."""
-        return asdict(self)
+        return {word: count for word, count in asdict(self).items() if not word.startswith("saved")}
+
+    def found(self, answer: Answer) -> Answer:
+        """Count an answer that came from the store."""
+        self.from_store += 1
+        self.saved_prompt_tokens += answer.prompt_tokens
+        self.saved_output_tokens += answer.output_tokens
+        return answer
+
+
+def asked(
+    engine: Engine,
+    messages: Sequence[Mapping[str, str]],
+    *,
+    temperature: float,
+    max_tokens: int,
+    seed: int | None = None,
+    text: str | None = None,
+    schema: Mapping[str, Any] | None = None,
+) -> Request:
+    """What an engine is asked with a step's prompt. Raises TypeError for a message without text."""
+    spoken = tuple((m["role"], m["content"]) for m in messages)
+    if not engine.prompted and text is not None:
+        spoken = (("user", text),)
+    wanted = None
+    if schema is not None and engine.prompted:
+        wanted = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+    return Request(spoken, temperature, max_tokens, seed, text, wanted)
 
 
 class Asker:
@@ -82,26 +118,24 @@ class Asker:
         max_tokens: int,
         seed: int | None = None,
         text: str | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> Answer:
         """The answer to a prompt; `text` is the bare text in it, for engines that take no prompt.
 
-        Raises BuildError when the engine is beyond help or the disk is full, TypeError for a message
-        without text.
+        `schema` is the JSON Schema it has to follow, which only servers see to. Raises BuildError when the
+        engine is beyond help or the disk is full, TypeError for a message without text.
         """
-        spoken = tuple((m["role"], m["content"]) for m in messages)
-        if not self.engine.prompted and text is not None:
-            spoken = (("user", text),)
-        request = Request(spoken, temperature, max_tokens, seed, text)
+        request = asked(
+            self.engine, messages, temperature=temperature, max_tokens=max_tokens, seed=seed, text=text, schema=schema
+        )
         key = request.key(self.store.model)
         self.counts.requests += 1
         task = self._under_way.get(key)
         if task is not None:
-            self.counts.from_store += 1
-            return await asyncio.shield(task)
+            return self.counts.found(await asyncio.shield(task))
         stored = self.store.get(key)
         if stored is not None:
-            self.counts.from_store += 1
-            return stored
+            return self.counts.found(stored)
         task = self._under_way[key] = asyncio.create_task(self._ask(key, request))
         task.add_done_callback(lambda t: self._done(key, t))
         return await asyncio.shield(task)  # paid for: it goes on, and is stored, if this caller gives up
@@ -170,9 +204,12 @@ class Meter:
         max_tokens: int,
         seed: int | None = None,
         text: str | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> Answer:
         """The answer of the asker."""
-        answer = await self._asker(messages, temperature=temperature, max_tokens=max_tokens, seed=seed, text=text)
+        answer = await self._asker(
+            messages, temperature=temperature, max_tokens=max_tokens, seed=seed, text=text, schema=schema
+        )
         self.spent["requests"] += 1
         self.spent["prompt_tokens"] += answer.prompt_tokens
         self.spent["output_tokens"] += answer.output_tokens

@@ -30,6 +30,11 @@ def spoken(model: str, request: Request) -> dict[str, Any]:
     }
     if request.seed is not None:
         body["seed"] = request.seed
+    if request.schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": json.loads(request.schema), "strict": True},
+        }
     return body
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from hala_factory.catalog import Model
 from hala_factory.errors import InputError
 from hala_factory.generate.answers import Answer, Request, Unit
+from hala_factory.generate.checkpoint import served
 from hala_factory.generate.client import CONCURRENCY, ChatClient
 
 
@@ -33,9 +34,8 @@ class EndpointsEngine:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Model, revision and quantisation; where it runs does not count."""
-        called = self._model.hub or self._model.model or self.name
-        return {"model": called, "revision": self._revision, "quantisation": self._model.quantisation}
+        """Model, revision, quantisation and chat template as far as known; where it runs does not count."""
+        return served(self.name, self._model, self._revision)
 
     async def __aenter__(self) -> Self:
         called = self._model.model or self._model.hub or self.name

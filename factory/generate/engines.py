@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from hala_factory.catalog import Model
+from hala_factory.errors import BuildError
 from hala_factory.fingerprint import file_digest
 from hala_factory.generate.answers import Answer, Request, Unit
 
@@ -31,7 +32,29 @@ class Engine(Protocol):
     ) -> None: ...
 
     async def answer(self, request: Request) -> Answer:
-        """The model's answer. A refusal of this one request is an answer; raises BuildError when nothing can go on."""
+        """The model's answer; a refusal of this one request is one.
+
+        Raises Deferred where the answer is to come another way, BuildError when nothing can go on.
+        """
+
+
+class Deferred(BuildError):
+    """No answer yet: one is to come by another way, and the build is to be run again when it has."""
+
+    def __init__(self, *engines: Waiting) -> None:
+        self.engines = engines
+        super().__init__()
+
+    def __str__(self) -> str:
+        """What every engine waits for, told when the build has ended and the files have their names."""
+        return "\n".join(dict.fromkeys(engine.told() for engine in self.engines))
+
+
+class Waiting(Protocol):
+    """An engine whose answers come later."""
+
+    def told(self) -> str:
+        """What is waited for, and what to do."""
 
 
 def make_engine(
@@ -58,6 +81,14 @@ def make_engine(
         from hala_factory.generate.endpoints import EndpointsEngine
 
         return EndpointsEngine(name, model, revision=pinned)
+    if model.batch is not None:
+        from hala_factory.generate.batch import BatchEngine
+        from hala_factory.generate.sheets import SheetEngine
+
+        place = folder / model.batch.folder
+        if model.batch.form == "openai":
+            return BatchEngine(name, model, place, revision=pinned)
+        return SheetEngine(name, model, place)
     checkpoint: Path | str = folder / one_path(name, model) if model.path else str(model.hub)
     if model.engine == "vllm":
         from hala_factory.generate.vllm import VllmEngine

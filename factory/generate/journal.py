@@ -25,6 +25,8 @@ import orjson
 from hala_factory.errors import BuildError
 from hala_factory.generate.answers import Answer, Request
 
+SYNCED_EVERY = 2.0
+"""Seconds of answers, while they come, that a power cut may take; a killed process loses none."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _OPEN, _MIDDLE = b'{"crc":"', b'",'
 _CRC = slice(len(_OPEN), len(_OPEN) + 8)
@@ -44,6 +46,7 @@ def _line(key: str, request: Request, answer: Answer) -> bytes:
         "output_tokens": answer.output_tokens,
         "error": answer.error,
         "time": time.time_ns() // 1_000_000,
+        "schema": request.schema,
     }
     rest = orjson.dumps(fields)[1:]
     return _OPEN + b"%08x" % zlib.crc32(rest) + _MIDDLE + rest + b"\n"
@@ -68,7 +71,7 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
     """The fields of every whole line; torn lines are passed over (their answers are asked again).
 
     The fields: `key`, `messages`, `temperature`, `max_tokens`, `seed`, `answer`, `finish_reason`,
-    `prompt_tokens`, `output_tokens`, `error`, `time` (Unix time in milliseconds).
+    `prompt_tokens`, `output_tokens`, `error`, `time` (Unix time in milliseconds), `schema` (not in older ones).
     """
     with path.open("rb") as f:
         for line in f:
@@ -85,13 +88,14 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.token = uuid.uuid4().hex[:12]
         self.path = folder / f"journal-{os.getpid()}-{self.token}.jsonl"
-        hidden = folder / f".{self.path.name}"  # locked before it can be seen, so nobody takes it for a dead one's
+        hidden = folder / f".tmp-{self.path.name}"  # locked before it can be seen, so nobody takes it for a dead one's
         with told(self.path):
             self._handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
             fcntl.flock(self._handle, fcntl.LOCK_EX)
             hidden.rename(self.path)
         self._size = 0
         self._torn = False
+        self._synced = time.monotonic()
 
     def append(self, key: str, request: Request, answer: Answer) -> tuple[int, int]:
         """Write one answer; where its line stands, for `read`."""
@@ -110,7 +114,14 @@ class Journal:
                 self._size, self._torn = size, size != self._size
                 raise
         offset, self._size, self._torn = self._size, self._size + len(line), False
+        if time.monotonic() - self._synced > SYNCED_EVERY:
+            self._sync()
         return offset, len(line)
+
+    def _sync(self) -> None:
+        with told(self.path):
+            os.fdatasync(self._handle)
+        self._synced = time.monotonic()
 
     def read(self, offset: int, size: int) -> dict[str, Any]:
         """The fields of the line that `append` wrote there."""

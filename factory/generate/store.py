@@ -2,16 +2,19 @@
 
 The model:
 - `<root>/<model>-<fp12>/` holds the answers of one model: `model.json` says which, `segment-*.parquet` hold
-  them, `journal-*.jsonl` hold the latest (see `journal`).
+  them (see `segments`, `compaction`), `journal-*.jsonl` hold the latest (see `journal`).
 - A journal becomes the segment of the same token: written whole, then renamed, then the journal goes. Done
   twice it gives the same segment, so a crash between the two loses and doubles nothing.
 - In memory stand only 64-bit prefixes of the keys and where their answers lie; a hit is verified by its full
   key. Of several answers to one key the first in time counts, and a refusal only where nothing else stands.
+- Who uses a folder holds a shared lock on it; who removes it, an exclusive one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,36 +25,21 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hala_factory.errors import BuildError
+from hala_factory.generate import segments
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
+from hala_factory.generate.compaction import LARGE_ROWS, MANY, compact
 from hala_factory.generate.journal import Journal, abandoned, answer_of, entries, told
-from hala_factory.store import atomic, read_json, write_json
+from hala_factory.generate.segments import GROUP_ROWS
+from hala_factory.store import read_json, sweep, write_json
 
 SEGMENT_ROWS = 8_192
-GROUP_ROWS = 256
-"""Rows that are read together for one hit: about a millisecond and a megabyte of texts."""
 GROUPS_KEPT = 64
 FILES_KEPT = 64
-
-SEGMENT = pa.schema(
-    {
-        "key": pa.string(),
-        "messages": pa.list_(pa.struct({"role": pa.string(), "content": pa.string()})),
-        "temperature": pa.float64(),
-        "max_tokens": pa.int64(),
-        "seed": pa.int64(),
-        "answer": pa.string(),
-        "finish_reason": pa.string(),
-        "prompt_tokens": pa.int64(),
-        "output_tokens": pa.int64(),
-        "error": pa.string(),
-        "time": pa.timestamp("ms", "UTC"),
-    }
-)
-"""The columns of a segment; `key` is 64 hex digits, `time` when the answer came."""
+LOOKS = 100
+"""Times that a folder is looked at anew because compactions went on while it was read."""
 
 _READ = ["key", "answer", "finish_reason", "prompt_tokens", "output_tokens", "error"]
 
@@ -95,27 +83,28 @@ class GenerationStore:
 
     def __init__(self, root: Path, model: ModelIdentity, *, segment_rows: int = SEGMENT_ROWS) -> None:
         self.model = model
-        self.folder = root / model.folder
+        self.folder = folder_of(root, model)
         self._segment_rows = segment_rows
         self._segments: list[Path] = []
+        self._rows: list[int] = []
         self._runs: list[_Run] = []
         self._journal: Journal | None = None
         self._pending: dict[str, tuple[int, int]] = {}
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._files: OrderedDict[int, pq.ParquetFile] = OrderedDict()
-        self._claim()
-        for journal in sorted(self.folder.glob("journal-*.jsonl")):
-            with abandoned(journal) as ours:
-                if ours:
-                    _seal(journal)
-        self._load(sorted(self.folder.glob("segment-*.parquet")))
+        self._lock: int | None = _used(self.folder)
+        try:
+            self._claim()
+            seal_abandoned(self.folder)
+            self._look()
+        except BaseException:
+            self._release()
+            raise
 
     def _claim(self) -> None:
         record = self.folder / "model.json"
         known = read_json(record)
         if known is None:
-            with told(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
             write_json(
                 record,
                 {"name": self.model.name, "fingerprint": self.model.fingerprint, "identity": self.model.content},
@@ -131,6 +120,13 @@ class GenerationStore:
         """The stored answer to a request's key."""
         if self._journal and key in self._pending:
             return answer_of(self._journal.read(*self._pending[key]))
+        while True:
+            try:
+                return self._found(key)
+            except FileNotFoundError:  # a compaction has put its answers into another segment
+                self._look()
+
+    def _found(self, key: str) -> Answer | None:
         refusal = None
         for segment, row in (place for run in self._runs for place in run.find(int(key[:16], 16))):
             fields = self._row(segment, row)
@@ -141,7 +137,7 @@ class GenerationStore:
         return refusal
 
     def put(self, key: str, request: Request, answer: Answer) -> None:
-        """Store an answer; it is on disk when this returns."""
+        """Store an answer; when this returns it outlives the process, and within seconds the machine."""
         if self._journal is None:
             self._journal = Journal(self.folder)
         self._pending[key] = self._journal.append(key, request, answer)
@@ -149,14 +145,15 @@ class GenerationStore:
             self._turn_over()
 
     def close(self) -> None:
-        """Make a segment of what is still in the journal, and let go of all files."""
+        """Make a segment of what is still in the journal, merge small segments if there are many, let go of all."""
         try:
             self._turn_over()
+            if sum(rows < LARGE_ROWS for rows in self._rows) >= MANY:
+                with contextlib.suppress(BuildError):  # a full disk: every answer stands where it stood
+                    compact(self.folder)
         finally:
-            for file in self._files.values():
-                file.close()
-            self._files.clear()
-            self._groups.clear()
+            self._forget()
+            self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -166,33 +163,63 @@ class GenerationStore:
     ) -> None:
         self.close()
 
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def _turn_over(self) -> None:
         if self._journal is None:
             return
         journal, self._journal = self._journal, None
         try:
-            segment = _seal(journal.path)  # on a full disk the journal stays, and the next opener tries again
+            segment = seal(journal.path)  # on a full disk the journal stays, and the next opener tries again
         finally:
             journal.release()
         self._pending.clear()
         if segment:
-            self._load([segment])
+            try:
+                self._load([segment])
+            except FileNotFoundError:  # another process was quick to compact it
+                self._look()
 
-    def _load(self, segments: list[Path]) -> None:
+    def _look(self) -> None:
+        """Load every segment that stands, in place of what is known."""
+        for _ in range(LOOKS):
+            self._forget()
+            try:
+                return self._load(segments.standing(self.folder))
+            except FileNotFoundError:  # a compaction removed one after it was listed
+                continue
+        raise BuildError(f"{self.folder}: segments go as fast as they are read; is a clean-up running in it?")
+
+    def _forget(self) -> None:
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+        self._groups.clear()
+        self._segments, self._rows, self._runs = [], [], []
+
+    def _load(self, paths: list[Path]) -> None:
+        found, replaced = [], set()
+        for path in paths:
+            with segments.opened(path) as file:
+                table = file.read(["key", "time"], use_threads=False)
+                replaced |= set(segments.replaced_by(file))
+            prefix = segments.prefixes(table["key"], path)
+            found.append((path, prefix, table["time"].cast(pa.int64()).to_numpy()))
         runs, times = [], []
-        for path in segments:
-            with _named(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-                table = file.read(["key", "time"])
-            starts = pc.utf8_slice_codeunits(table["key"], 0, 16).to_pylist()
-            prefix = np.frombuffer(bytes.fromhex("".join(starts)), ">u8").astype(np.uint64)
-            number = np.full(len(prefix), len(self._segments), np.uint32)
-            runs.append(_Run(prefix, number, np.arange(len(prefix), dtype=np.uint32)))
-            times.append(table["time"].cast(pa.int64()).to_numpy())
-            self._segments.append(path)
+        for path, prefix, time in found:
+            if path.name not in replaced:
+                number = np.full(len(prefix), len(self._segments), np.uint32)
+                runs.append(_Run(prefix, number, np.arange(len(prefix), dtype=np.uint32)))
+                times.append(time)
+                self._segments.append(path)
+                self._rows.append(len(prefix))
         if not runs:
             return
-        found = _joined(runs)
-        self._runs.append(found.by(np.lexsort((np.concatenate(times), found.prefix))))
+        joined = _joined(runs)
+        self._runs.append(joined.by(np.lexsort((np.concatenate(times), joined.prefix))))
         while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
             both = _joined(self._runs[-2:])  # the older one first, and the sort is stable
             self._runs[-2:] = [both.by(np.argsort(both.prefix, kind="stable"))]
@@ -201,8 +228,8 @@ class GenerationStore:
         group, within = divmod(row, GROUP_ROWS)
         table = self._groups.get((segment, group))
         if table is None:
-            with _named(self._segments[segment]):
-                table = self._file(segment).read_row_group(group, columns=_READ)
+            with segments.named(self._segments[segment]):
+                table = self._file(segment).read_row_group(group, columns=_READ, use_threads=False)
             self._groups[segment, group] = table
             if len(self._groups) > GROUPS_KEPT:
                 self._groups.popitem(last=False)
@@ -220,25 +247,77 @@ class GenerationStore:
         return file
 
 
-def _seal(journal: Path) -> Path | None:
+def folder_of(root: Path, model: ModelIdentity) -> Path:
+    """Where the answers of a model stand: under its name, or under one that it had before in the catalog."""
+    own = root / model.folder
+    if own.exists():
+        return own
+    return next(iter(sorted(root.glob(f"*-{model.fingerprint[:12]}"))), own)
+
+
+def seal_abandoned(folder: Path) -> None:
+    """Make segments of the journals that dead writers left."""
+    for journal in sorted(folder.glob("journal-*.jsonl")):
+        with abandoned(journal) as ours:
+            if ours:
+                seal(journal)
+
+
+def seal(journal: Path) -> Path | None:
     """The segment made from a journal that is ours, None if it holds nothing; the journal is gone."""
-    segment = journal.with_name(f"segment-{journal.stem.rpartition('-')[2]}.parquet")
+    segment = segments.segment_path(journal.parent, journal.stem.rpartition("-")[2])
     rows = [] if segment.exists() else list(entries(journal))
     if rows:
-        table = pa.Table.from_pylist(rows, SEGMENT)
-        with atomic(segment) as temporary:
-            pq.write_table(table, temporary, compression="zstd", row_group_size=GROUP_ROWS, write_page_checksum=True)
+        segments.write(segment, [pa.Table.from_pylist(rows, segments.SEGMENT)])
     whole = segment.exists()
     journal.unlink()
     return segment if whole else None
 
 
+USED = ".in-use"
+"""The file on which those who use a model's folder hold a shared lock."""
+
+
+def _used(folder: Path) -> int:
+    """A handle that holds the shared lock on a folder, which is made if need be; the first to come tidies up."""
+    while True:
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                handle = os.open(folder / USED, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except FileNotFoundError:
+                continue  # removed in between
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            sweep(folder)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        if os.fstat(handle).st_nlink > 0:
+            return handle
+        os.close(handle)  # the folder was removed while we waited
+
+
 @contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Re-tell what pyarrow finds wrong with a segment as a BuildError that names it."""
+def unused(folder: Path) -> Iterator[bool]:
+    """Whether nobody uses a model's folder; if so, nobody will until the end of the block."""
     try:
-        yield
-    except (pa.ArrowException, OSError, ValueError) as e:
-        found = str(e).splitlines()[0] if str(e) else type(e).__name__
-        todo = "put it back from a copy, or move it away to have its answers asked again"
-        raise BuildError(f"{path}: a torn or corrupt segment ({found}); {todo}") from e
+        handle = os.open(folder / USED, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield os.fstat(handle).st_nlink > 0 and not _written(folder)
+    finally:
+        os.close(handle)
+
+
+def _written(folder: Path) -> bool:
+    """Whether somebody holds a journal of the folder."""
+    for journal in folder.glob("journal-*.jsonl"):
+        with abandoned(journal) as ours:
+            if not ours and journal.exists():
+                return True
+    return False

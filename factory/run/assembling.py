@@ -177,6 +177,7 @@ def _ledger(plan: Plan) -> tuple[Ledger, list[dict[str, Any]]]:
                 "inputs": list(stage.inputs),
                 **here.told(),
                 **({"generation": record["generation"]} if "generation" in record else {}),
+                **({"proof": record["proof"]} if "proof" in record else {}),
                 "seconds": round(float(record["seconds"]), 3),
             }
         )

@@ -16,11 +16,13 @@ from hala_factory import benchmarks, rows, store
 from hala_factory.errors import HalaError
 from hala_factory.generate.answers import ModelIdentity
 from hala_factory.generate.asking import Asker
+from hala_factory.generate.inventory import note_models
 from hala_factory.generate.store import GenerationStore
 from hala_factory.plan import Plan, Stage, refuse_changed
-from hala_factory.run.asking import ask_shards
+from hala_factory.run.asking import PROOF, ask_shards
 from hala_factory.run.assembling import assemble
 from hala_factory.run.barring import decide, index_shard, split_shard, to_index
+from hala_factory.run.billing import Bill
 from hala_factory.run.files import row_count
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.passing import Job, filter_shard
@@ -57,18 +59,21 @@ def build(plan: Plan, watcher: Watcher, *, workers: int = 1, shard_rows: int = S
     """
     told: list[dict[str, Any]] = []
     asked: dict[str, int] = {"requests": 0, "from_store": 0, "prompt_tokens": 0, "output_tokens": 0}
+    bill = Bill()
     manifest = plan.manifest if plan.corpus.status == "stored" else None
     if manifest is not None:
         hold(plan, manifest["rates"])  # a contract may be newer than the version
     if manifest is None:
         sources = [s for s in plan.stages if s.kind == "source"]
         with Crew(workers) as crew:
+            if not all(s.status == "stored" or _is_small(s) for s in sources):
+                crew.warm()
             _stages(sources, plan, watcher, told, partial(_read_sources, plan, crew=crew, shard_rows=shard_rows))
             for stage in plan.stages[len(sources) : -1]:
-                _stages([stage], plan, watcher, told, partial(_run, plan, crew=crew, asked=asked))
+                _stages([stage], plan, watcher, told, partial(_run, plan, crew=crew, asked=asked, bill=bill))
         started = time.monotonic()
         watcher.begins(plan.corpus, None)
-        manifest = _corpus(plan, asked)
+        manifest = _corpus(plan, asked | bill.told())
         count = manifest["rows"]["kept"]
         told.append(_told(plan.corpus, "run", count, count, time.monotonic() - started))
         watcher.ends(plan.corpus, told[-1])
@@ -86,11 +91,11 @@ def build(plan: Plan, watcher: Watcher, *, workers: int = 1, shard_rows: int = S
         "digest": manifest["digest"],
         "rows": manifest["rows"],
         "stages": told,
-        "generation": asked,
+        "generation": asked | bill.told(),
     }
 
 
-def _corpus(plan: Plan, asked: dict[str, int]) -> dict[str, Any]:
+def _corpus(plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
     """The manifest of the corpus, which another build of the same plan may have made while we waited."""
     folder = plan.store.corpus(plan.ready.recipe.name, plan.ready.recipe.version)
     with StageFolder(folder.parent).lock():
@@ -159,7 +164,8 @@ def _complete(plan: Plan, stage: Stage, seconds: float) -> None:
     if stage.use:
         ledger.setdefault(stage.use.source, Tally())  # a source without a row is told too
     record = {"name": stage.name, "fingerprint": stage.fingerprint, **ledger.told(), "seconds": seconds}
-    folder.complete(record | _spent(records), shard)
+    proof = store.read_json(folder.path / PROOF) if stage.kind == "ask" else None
+    folder.complete(record | _spent(records) | ({"proof": proof} if proof else {}), shard)
 
 
 def _spent(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -223,17 +229,20 @@ def _so_far(folder: StageFolder, known: dict[Path, int]) -> int:
     return rows_done
 
 
+def _is_small(stage: Stage) -> bool:
+    return stage.located is None or all(f.size < SMALL_BYTES for f in stage.located.files)
+
+
 def _read_sources(plan: Plan, stages: list[Stage], *, crew: Crew, shard_rows: int) -> None:
     jobs = [
         SourceJob(s.name, plan.folder(s), s.use, plan.ready.sources[s.use.source], s.located, shard_rows)
         for s in stages
         if s.use and s.located
     ]
-    small = all(f.size < SMALL_BYTES for job in jobs for f in job.located.files)
-    crew.run(partial(read_source, jobs), range(len(jobs)), small=small)
+    crew.run(partial(read_source, jobs), range(len(jobs)), small=all(map(_is_small, stages)))
 
 
-def _run(plan: Plan, stages: list[Stage], *, crew: Crew, asked: dict[str, int]) -> None:
+def _run(plan: Plan, stages: list[Stage], *, crew: Crew, asked: dict[str, int], bill: Bill) -> None:
     (stage,) = stages
     inputs, digests = zip(*_inputs(plan, stage), strict=True)
     earlier = tuple(sorted(stage.earlier.glob("data/*.parquet"))) if stage.earlier else ()
@@ -248,13 +257,15 @@ def _run(plan: Plan, stages: list[Stage], *, crew: Crew, asked: dict[str, int]) 
         decide(job, [u.source for u in plan.ready.recipe.sources])
         crew.run(partial(split_shard, job), job.todo(), small=small)
     else:
-        asyncio.run(_ask(plan, stage, job, job.todo(), asked))
+        asyncio.run(_ask(plan, stage, job, job.todo(), asked, bill))
 
 
-async def _ask(plan: Plan, stage: Stage, job: Job, shards: list[int], asked: dict[str, int]) -> None:
+async def _ask(plan: Plan, stage: Stage, job: Job, shards: list[int], asked: dict[str, int], bill: Bill) -> None:
     (step,) = stage.steps
     assert isinstance(step, Ask)
     called = {field: plan.ready.model(model)[0] for field, model in step.asked().items()}
+    models = {field: ModelIdentity(called[field], engine.identity) for field, engine in stage.engines.items()}
+    note_models(job.folder.path, models.values())
     try:
         async with contextlib.AsyncExitStack() as stack:
             askers: dict[str, Asker] = {}
@@ -263,12 +274,13 @@ async def _ask(plan: Plan, stage: Stage, job: Job, shards: list[int], asked: dic
                 if same is not None:
                     askers[field] = askers[same]
                     continue
-                store = GenerationStore(plan.store.generations, ModelIdentity(called[field], engine.identity))
+                store = GenerationStore(plan.store.generations, models[field])
                 askers[field] = await stack.enter_async_context(Asker(engine, store))
             try:
                 await ask_shards(job, step, shards, askers, called)
             finally:
-                for asker in {id(a): a for a in askers.values()}.values():
+                for name, asker in {called[field]: asker for field, asker in askers.items()}.items():
+                    bill.add(plan.ready.catalog.catalog.models[name].price_per_million, asker.counts)
                     for word in asked:
                         asked[word] += asker.counts.told()[word]
     except* HalaError as group:

@@ -64,7 +64,7 @@ class Writer:
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(store.atomic(self.path))
             self._schema = arrow_schema(self.columns)
-            self._writer = pq.ParquetWriter(temporary, self._schema, compression="zstd")
+            self._writer = pq.ParquetWriter(temporary, self._schema, compression="zstd", use_dictionary=False)
             self._stack = stack.pop_all()
         return self
 

@@ -10,6 +10,7 @@ The model:
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import select
@@ -42,6 +43,18 @@ class Crew:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
+    def warm(self) -> None:
+        """Start the workers now: while this process reads a source they import what they will need."""
+        if self.workers > 1:
+            for _ in range(self.workers):
+                self._started().submit(importlib.import_module, "hala_factory.run.passing")
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("forkserver")  # polars runs threads: a plain fork would hang
+            self._pool = ProcessPoolExecutor(self.workers, context, die_with, (os.getpid(),))
+        return self._pool
+
     def run(self, work: Callable[[int], None], shards: Sequence[int], *, small: bool = False) -> None:
         """Do `work(shard)` for every shard; the first error ends the run. What is `small` is done right here.
 
@@ -61,10 +74,8 @@ class Crew:
             self._launch(dill.dumps(executor), len(shards))
 
     def _launch(self, executor: bytes, ranks: int) -> None:
-        if self._pool is None:
-            context = multiprocessing.get_context("forkserver")  # polars runs threads: a plain fork would hang
-            self._pool = ProcessPoolExecutor(self.workers, context, die_with, (os.getpid(),))
-        running = [self._pool.submit(run_rank, executor, rank) for rank in range(ranks)]
+        pool = self._started()
+        running = [pool.submit(run_rank, executor, rank) for rank in range(ranks)]
         try:
             for done in as_completed(running):
                 done.result()

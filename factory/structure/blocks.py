@@ -1,8 +1,10 @@
-"""Blocks of a text: fenced, indented and unfenced code, and the Markdown skeleton, found line by line."""
+"""Blocks of a text: fenced, indented and unfenced code, the Markdown skeleton, and where each of its parts stands."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -53,20 +55,58 @@ _LONGEST_LINE = 1000
 """Characters; a longer line is not looked at for unfenced code."""
 
 
-@lru_cache(maxsize=64)  # the steps ask several questions about one text
-def blocks(text: str) -> tuple[tuple[Span, ...], tuple[str, ...]]:
-    """The code blocks of `text`, and its Markdown skeleton.
+_CELL_EDGE = re.compile(r"(?<!\\)\|")
+_ROW_START = re.compile(r"[ \t>]*\|?")
+_PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[ \t]*\S[^\n]*)*")
+_MARKED = ("heading", "item", "quote", "row", "cell", "rule", "code")
+"""The parts that cannot be split or joined in translation, as paragraphs can."""
 
-    The skeleton is one word per heading (`heading 2`), list item (`item`), quote (`quote`) and table row with
-    its columns (`row of 3`), in order. Arabic-Indic digits count as digits: «١.» numbers a list as 1. does.
-    """
+
+@dataclass(frozen=True)
+class Place:
+    """Where a part of the Markdown begins, and its word (`heading 2`, `item`, `cell`, `paragraph`, …)."""
+
+    start: int
+    word: str
+
+    @property
+    def marked(self) -> bool:
+        """Whether something in the text marks it; a paragraph is only set apart."""
+        return self.word.startswith(_MARKED)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What the lines of a text say of its build."""
+
+    code: tuple[Span, ...]
+    """Its blocks of code."""
+    places: tuple[Place, ...]
+    """Its parts in order, each nested one behind the one it stands in."""
+
+    @property
+    def skeleton(self) -> tuple[str, ...]:
+        """One word per mark, in order.
+
+        These are headings (`heading 2`), list items (`item`, `item 3` of a numbered list, `item at 2` in a nested
+        one), quotes (`quote`), rules (`rule`) and table rows with their cells (`row of 3`, `row of 3, empty: 2`).
+        """
+        return tuple(p.word for p in self.places if p.marked and p.word not in ("cell", "code"))
+
+
+@lru_cache(maxsize=64)  # the steps ask several questions about one text
+def blocks(text: str) -> Blocks:
+    """The blocks of `text`. Arabic-Indic digits count as digits: «١.» numbers a list as 1. does."""
     starts = [0, *(m.end() for m in _NEWLINE.finditer(text)), len(text)]
     if starts[-1] == starts[-2]:
         starts.pop()
-    tokens = _MARKDOWN.parse(text.translate(_DIGITS)) if _BLOCKY.search(text) else []
+    if not _BLOCKY.search(text):
+        places = tuple(Place(m.start(), "paragraph") for m in _PARAGRAPH.finditer(text))
+        return Blocks(tuple(_unfenced_code(text, starts, [])), places)
+    tokens = _MARKDOWN.parse(text.translate(_DIGITS))
     marked = list(_marked_code(text, starts, tokens))
     found = sorted(marked + _unfenced_code(text, starts, marked))
-    return tuple(found), tuple(_skeleton(tokens))
+    return Blocks(tuple(found), tuple(_places(text, starts, tokens)))
 
 
 def _marked_code(text: str, starts: list[int], tokens: list[Token]) -> list[Span]:
@@ -134,19 +174,41 @@ def _unfenced_code(text: str, starts: list[int], marked: list[Span]) -> list[Spa
     return found
 
 
-def _skeleton(tokens: list[Token]) -> list[str]:
-    marks, columns = [], 0
+def _places(text: str, starts: list[int], tokens: list[Token]) -> Iterator[Place]:
+    depth = 0
     for token in tokens:
+        first, last = token.map or (0, 0)
+        start = starts[min(first, len(starts) - 1)]
         match token.type:
+            case "bullet_list_open" | "ordered_list_open":
+                depth += 1
+            case "bullet_list_close" | "ordered_list_close":
+                depth -= 1
             case "heading_open":
-                marks.append(f"heading {token.tag[1:]}")
+                yield Place(start, f"heading {token.tag[1:]}")
             case "list_item_open":
-                marks.append("item")
+                yield Place(start, f"item {token.info}".strip() + (f" at {depth}" if depth > 1 else ""))
             case "blockquote_open":
-                marks.append("quote")
-            case "th_open" | "td_open":
-                columns += 1
-            case "tr_close":
-                marks.append(f"row of {columns}")
-                columns = 0
-    return marks
+                yield Place(start, "quote")
+            case "hr":
+                yield Place(start, "rule")
+            case "fence" | "code_block":
+                yield Place(start, "code")
+            case "paragraph_open" | "html_block":
+                yield Place(start, "paragraph")
+            case "tr_open":
+                yield from _row(text, start, starts[min(last, len(starts) - 1)])
+
+
+def _row(text: str, start: int, end: int) -> Iterator[Place]:
+    """A row and its cells, as many as its pipes set apart: a parser evens them out to those of the head."""
+    line = text[start:end].rstrip()
+    opening = _ROW_START.match(line)
+    at = opening.end() if opening else 0
+    edges = [m.start() for m in _CELL_EDGE.finditer(line, at)]
+    if not edges or edges[-1] != len(line) - 1:
+        edges.append(len(line))
+    begins = [at, *(edge + 1 for edge in edges[:-1])]
+    empty = [str(n) for n, (a, b) in enumerate(zip(begins, edges, strict=True), 1) if not line[a:b].strip()]
+    yield Place(start, f"row of {len(edges)}" + (f", empty: {' '.join(empty)}" if empty else ""))
+    yield from (Place(start + begin, "cell") for begin in begins)

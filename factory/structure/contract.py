@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from hala_factory.structure.blocks import blocks
 from hala_factory.structure.inline import Scanner
+from hala_factory.structure.order import moved, swapped
 from hala_factory.structure.span import Span
 
 _INNER_SPACE = re.compile(r"(?<=[{])\s+|\s+(?=[}])")
@@ -25,7 +26,7 @@ _LINE_END_SPACE = re.compile(r"[ \t]+(?=\n)")
 
 @lru_cache(maxsize=64)  # one text is masked, cut and compared
 def _spans(text: str) -> tuple[Span, ...]:
-    code, _ = blocks(text)
+    code = blocks(text).code
     scanner = Scanner(text)
     edges = [0, *(edge for block in code for edge in (block.start, block.end)), len(text)]
     found = list(code)
@@ -49,11 +50,13 @@ def prose(text: str) -> str:
 def difference(source: str, target: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     """Per kind, what `target` lacks and what it adds, as sorted multisets; empty when the contract is kept.
 
-    The kinds are those of spans, and `skeleton`: headings by level, list items, quotes and table rows by
-    their columns. Order is free (languages order words differently). What does not count: white space at line ends,
-    inside the braces of a placeholder and around code; marks of direction in code; comments in a block of code, which
-    may be translated; a closing slash of an address; the article that a link to Wikipedia names in its language.
-    An entity (`&amp;`) is its character, and no more part of the contract than that.
+    The kinds are those of spans, and `skeleton`: headings by level, list items by number and depth, quotes, rules
+    and table rows by their cells, in this order. Languages order words differently: inside a paragraph, a list item
+    or a table cell spans may stand in any order, but none may move to another one (`` `f` in item 2`` where it stood
+    in item 1), and a link keeps the code or name in it (`order` says how that is told). What does not count: white
+    space at line ends, inside the braces of a placeholder and around code; marks of direction in code; comments in
+    a block of code, which may be translated; a closing slash of an address; the article that a link to Wikipedia
+    names in its language. An entity (`&amp;`) is its character, and no more part of the contract than that.
     """
     wanted, found = _counts(source), _counts(target)
     differing = {}
@@ -66,21 +69,29 @@ def difference(source: str, target: str) -> dict[str, tuple[tuple[str, ...], tup
                 del adds[spelt]
         if lacks or adds:
             differing[kind] = (tuple(sorted(lacks.elements())), tuple(sorted(adds.elements())))
+    if not differing:
+        differing |= _disorder(source, target)
     return differing
+
+
+def _disorder(source: str, target: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """What stands elsewhere in `target`, where nothing is lost and nothing added."""
+    texts = [(text, [(span, compared(span)) for span in _spans(text)]) for text in (source, target)]
+    found = {"skeleton": moved(*texts), "url": swapped(*texts)}
+    return {kind: (lacks, adds) for kind, (lacks, adds) in found.items() if lacks or adds}
 
 
 def _counts(text: str) -> dict[str, Counter[str]]:
     counts: dict[str, Counter[str]] = {}
     for span in _spans(text):
         if not span.text.startswith("&"):
-            counts.setdefault(span.kind, Counter())[_compared(span)] += 1
-    _, skeleton = blocks(text)
-    if skeleton:
+            counts.setdefault(span.kind, Counter())[compared(span)] += 1
+    if skeleton := blocks(text).skeleton:
         counts["skeleton"] = Counter(skeleton)
     return counts
 
 
-def _compared(span: Span) -> str:
+def compared(span: Span) -> str:
     """A span in the spelling in which it is compared."""
     match span.kind:
         case "placeholder" | "tag":

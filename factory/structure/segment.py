@@ -1,4 +1,4 @@
-"""Segments: a text cut into prose to translate and stretches that are never sent, and marks for spans in prose.
+"""Segments: a text cut into prose to translate and stretches that are never sent.
 
 The model:
 - The segments of a text, joined, are the text, byte for byte.
@@ -14,7 +14,6 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from string import ascii_lowercase
 from typing import Literal
 
 from hala_factory.structure.contract import spans
@@ -154,50 +153,3 @@ def _merged(pieces: list[Segment]) -> list[Segment]:
         if piece.text:
             merged.append(piece)
     return merged
-
-
-def mask(text: str) -> tuple[str, dict[str, str]]:
-    """`text` with every span replaced by a mark, and what each mark stands for.
-
-    A mark is an empty XML element, `<x1/>`, `<x2/>`, … in order: translators, large and small, have seen
-    such elements and copy them. The letter is the first one that no `<letter` of the text begins with, so a mark
-    cannot stand in the text already. Spans that touch share a mark.
-    """
-    name = next(n for n in _names() if f"<{n}" not in text.lower())
-    held: dict[str, str] = {}
-    parts: list[str] = []
-    at = 0
-    open_from = -1
-    found = spans(text)
-    for i, span in enumerate(found):
-        open_from = span.start if open_from < 0 else open_from
-        if i + 1 < len(found) and found[i + 1].start == span.end:
-            continue
-        mark = f"<{name}{len(held) + 1}/>"
-        held[mark] = text[open_from : span.end]
-        parts += [text[at:open_from], mark]
-        at, open_from = span.end, -1
-    return "".join(parts) + text[at:], held
-
-
-def unmask(answer: str, held: dict[str, str]) -> str | None:
-    """`answer` with every mark replaced by what it stands for, or None where a mark is missing, doubled or new.
-
-    Marks are recognised with spaces inside, in capitals, without the slash, and with Arabic-Indic digits.
-    """
-    if not held:
-        return answer
-    name = re.sub(r"\d+/>$", "", next(iter(held)))[1:]
-    pattern = re.compile(rf"<\s*{name}\s*([0-9٠-٩۰-۹]{{1,9}})\s*/?\s*>", re.I)
-    marks = [f"<{name}{int(m[1])}/>" for m in pattern.finditer(answer)]
-    if sorted(marks) != sorted(held):
-        return None
-    return pattern.sub(lambda m: held[f"<{name}{int(m[1])}/>"], answer)
-
-
-def _names() -> Iterator[str]:
-    letters = "xyzqvwk" + "".join(c for c in ascii_lowercase if c not in "xyzqvwk")
-    length = 1
-    while True:
-        yield from (c * length for c in letters)
-        length += 1

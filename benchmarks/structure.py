@@ -1,0 +1,302 @@
+"""Whether a broken structure is caught, and an unbroken one left alone: an adversary at work on real texts.
+
+    python benchmarks/structure.py [--data DIR] [--every N] [--read N] [--json] [--model NAME --url URL]
+
+Real texts (pages in Markdown, strings with placeholders, answers with programs) are translated by a scripted model
+that makes every word an Arabic one and keeps all else. Then an adversary breaks each translation once in each of its
+ways, by patterns of its own: it knows nothing of how the factory finds what must survive. A broken one is *caught* by
+the judge of `translate`, else by the filter `numbers`, else missed; an unbroken one that either finds fault with is a
+false alarm. The filter `structure` and the judge hold a translation against the same contract.
+
+In a second round the model itself misbehaves, in every answer or in every second one, and the whole ladder is at
+work; the words of a text that are no Arabic must come out of it in their lines, or the text must fail. Last, with
+`--model`, a real model behind an OpenAI-compatible server is asked, to tell how many texts survive it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+from adversary import MISBEHAVIOURS, WAYS, arabic
+from finding import SIDES, falls, frame
+from real import DATA, gpteacher, mozilla, scratch
+
+from hala_factory.filters.numbers import Numbers
+from hala_factory.generate.answers import Answer
+from hala_factory.generate.asking import Answerer
+from hala_factory.quality.failures import breaking
+from hala_factory.quality.ladder import Translation
+from hala_factory.quality.translate import Translate
+
+# The data
+
+
+def pages(data: Path) -> Iterator[str]:
+    """Pages of React's documentation, in Markdown."""
+    for path in sorted((data / "react-docs-en").rglob("*.md")):
+        yield path.read_text(encoding="utf-8")
+
+
+DATASETS: dict[str, Callable[[Path], Iterator[str]]] = {
+    "react": pages,
+    "mozilla": lambda data: (english for english, _ in mozilla(data)),
+    "scratch": lambda data: (english for english, _ in scratch(data)),
+    "gpteacher": lambda data: (text for pair in gpteacher(data) for text in pair),
+}
+
+
+class Tally(NamedTuple):
+    """What came of one way of breaking the texts of a data set."""
+
+    kind: str
+    data: str
+    made: int
+    by_translate: int
+    by_numbers: int
+    missed: tuple[str, ...]
+
+    @property
+    def caught(self) -> int:
+        """How many broken texts were found."""
+        return self.by_translate + self.by_numbers
+
+
+def wrong_numbers(pairs: Sequence[tuple[str, str]]) -> list[bool]:
+    """Whether the filter `numbers` drops each pair."""
+    return falls(Numbers(**SIDES), frame(pairs)) if pairs else []
+
+
+def broken(name: str, texts: Sequence[str], done: Sequence[str], *, seed: int = 0) -> list[Tally]:
+    """Every way tried on the translations `done` of `texts`."""
+    tallies = []
+    for kind, way in WAYS.items():
+        made = []
+        for n, (source, target) in enumerate(zip(texts, done, strict=True)):
+            other = way(target, random.Random(f"{seed} {kind} {n}"))
+            if other is not None and other != target:
+                made.append((source, other))
+        judged = [breaking(*pair) is not None for pair in made]
+        left = [pair for pair, found in zip(made, judged, strict=True) if not found]
+        numbers = wrong_numbers(left)
+        missed = [where(*pair) for pair, found in zip(left, numbers, strict=True) if not found]
+        tallies.append(Tally(kind, name, len(made), sum(judged), sum(numbers), tuple(missed)))
+    return tallies
+
+
+def where(source: str, target: str) -> str:
+    """The first line in which a translation differs from the honest one."""
+    for line, other in zip(source.split("\n"), target.split("\n"), strict=False):
+        if shape(line) != shape(other):
+            return f"{line[:150]} → {other[:150]}"
+    return f"{source[:150]} → {target[:150]}"
+
+
+def shape(line: str) -> list[str]:
+    """What of a line is in no language, in any order."""
+    return sorted(re.findall(r"[^\s\u0600-\u06ff“”‘’]+", line))
+
+
+# The ladder at work
+
+
+class Model:
+    """The model of words, misbehaving in a share of its answers; the same question has the same answer."""
+
+    unit = "segment"
+
+    def __init__(self, misbehaviour: str = "none", share: float = 1.0) -> None:
+        self.way, self.name, self.share = MISBEHAVIOURS[misbehaviour], misbehaviour, share
+
+    async def __call__(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        temperature: float,
+        max_tokens: int,
+        seed: int | None = None,
+        text: str | None = None,
+    ) -> Answer:
+        """An answer in Arabic words, misbehaving or not."""
+        assert text is not None
+        honest, chance = arabic(text), random.Random(f"{self.name} {seed} {text}")
+        other = self.way(honest, chance) if chance.random() < self.share else None
+        return Answer(honest if other is None else other, "stop", len(text), len(honest))
+
+
+def translated(texts: Iterable[str], model: Answerer) -> list[Translation]:
+    """What `translate` makes of texts, with the longest segment that it has by default."""
+    step = Translate.model_validate({"to": "ar", "model": "scripted"})
+
+    async def all_of_them() -> list[Translation]:
+        gate = asyncio.Semaphore(64)
+
+        async def one(text: str) -> Translation:
+            async with gate:
+                return await step.reply(text, {"model": model})
+
+        return await asyncio.gather(*(one(text) for text in texts))
+
+    return asyncio.run(all_of_them())
+
+
+class Survival(NamedTuple):
+    """What came of the texts of a data set under one misbehaviour."""
+
+    misbehaviour: str
+    share: float
+    data: str
+    texts: int
+    whole: int
+    """Came out with what they had, in its lines."""
+    repaired: int
+    """Of these, with repairs."""
+    again: int
+    """Of these, asked for again."""
+    failed: int
+    """Failed, and say so."""
+    by_numbers: int
+    """Came out broken; the filter `numbers` drops them."""
+    escaped: tuple[str, ...]
+    """Came out broken, and nobody noticed."""
+
+
+def survival(
+    name: str, texts: Sequence[str], honest: Sequence[Translation], misbehaviour: str, share: float
+) -> Survival:
+    """The texts translated by a model that misbehaves, beside what an honest one made of them."""
+    done = translated(texts, Model(misbehaviour, share))
+    fine = [d.failure is None for d in done]
+    same = [
+        ok and [shape(line) for line in d.text.split("\n")] == [shape(line) for line in h.text.split("\n")]
+        for d, h, ok in zip(done, honest, fine, strict=True)
+    ]
+    wrong = [(t, d.text) for t, d, ok, whole in zip(texts, done, fine, same, strict=True) if ok and not whole]
+    dropped = wrong_numbers(wrong)
+    return Survival(
+        misbehaviour,
+        share,
+        name,
+        len(texts),
+        sum(same),
+        sum(w and d.repairs > 0 for w, d in zip(same, done, strict=True)),
+        sum(w and d.requests > h.requests for w, d, h in zip(same, done, honest, strict=True)),
+        len(fine) - sum(fine),
+        sum(dropped),
+        tuple(where(*pair) for pair, found in zip(wrong, dropped, strict=True) if not found),
+    )
+
+
+# A real model
+
+
+class Server:
+    """A model behind an OpenAI-compatible server."""
+
+    unit = "segment"
+
+    def __init__(self, url: str, name: str) -> None:
+        self.url, self.name = url.rstrip("/"), name
+
+    async def __call__(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        temperature: float,
+        max_tokens: int,
+        seed: int | None = None,
+        text: str | None = None,
+    ) -> Answer:
+        """Its answer. Raises httpx.HTTPError where it gives none."""
+        asked = {"model": self.name, "messages": list(messages), "temperature": temperature, "max_tokens": max_tokens}
+        async with httpx.AsyncClient(timeout=600) as client:
+            reply = await client.post(
+                f"{self.url}/chat/completions", json=asked | ({} if seed is None else {"seed": seed})
+            )
+        reply.raise_for_status()
+        said, used = reply.json()["choices"][0], reply.json()["usage"]
+        reason = "length" if said["finish_reason"] == "length" else "stop"
+        return Answer(said["message"]["content"], reason, used["prompt_tokens"], used["completion_tokens"])  # type: ignore[arg-type]
+
+
+# The command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, and answer the exit status: 1 where something broken was missed or something whole was not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder of real data")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every N-th text only")
+    parser.add_argument("--read", type=int, default=0, metavar="N", help="print up to N of each kind that was missed")
+    parser.add_argument("--json", action="store_true", help="one figure a line")
+    parser.add_argument("--only", choices=DATASETS, action="append", help="a data set; may be given again")
+    parser.add_argument("--model", help="ask this model, too …")
+    parser.add_argument("--url", default="http://127.0.0.1:8000/v1", help="… of an OpenAI-compatible server")
+    asked = parser.parse_args(argv)
+    if not asked.data.is_dir():
+        sys.exit(f"{asked.data} does not exist; say where the real data are: --data DIR")
+    tallies: list[Tally] = []
+    survivals: list[Survival] = []
+    alarms: dict[str, tuple[int, list[str]]] = {}
+    for name in asked.only or DATASETS:
+        print(f"{name} …", file=sys.stderr)
+        texts = list(dict.fromkeys(DATASETS[name](asked.data)))[:: asked.every]
+        honest = translated(texts, Model())
+        pairs = [(t, d.text) for t, d in zip(texts, honest, strict=True)]
+        false = [d.detail for d in honest if d.failure]
+        false += [where(*pair) for pair, fell in zip(pairs, wrong_numbers(pairs), strict=True) if fell]
+        alarms[name] = len(texts), false
+        tallies += broken(name, texts, [d.text for d in honest])
+        survivals += [survival(name, texts, honest, kind, s) for kind in MISBEHAVIOURS for s in (0.5, 1.0)]
+        if asked.model:
+            told = translated(texts, Server(asked.url, asked.model))
+            whole = sum(d.failure is None for d in told)
+            repairs = sum(d.repairs > 0 for d in told)
+            print(f"{asked.model}: of {len(told)} texts of {name} {whole} survive, {repairs} of them repaired")
+    print_all(tallies, survivals, alarms, asked.read, asked.json)
+    missed = sum(len(t.missed) for t in tallies) + sum(len(s.escaped) for s in survivals)
+    return 1 if missed or any(false for _, false in alarms.values()) else 0
+
+
+def print_all(
+    tallies: Sequence[Tally],
+    survivals: Sequence[Survival],
+    alarms: Mapping[str, tuple[int, list[str]]],
+    read: int,
+    as_json: bool,
+) -> None:
+    """The tables, in Markdown or as JSON."""
+    if as_json:
+        for row in (*tallies, *survivals):
+            print(json.dumps(row._asdict(), ensure_ascii=False))
+        return
+    print("| broken | data | made | caught by translate | by numbers | missed |\n|---|---|---:|---:|---:|---:|")
+    for t in tallies:
+        if t.made:
+            print(f"| {t.kind} | {t.data} | {t.made} | {t.by_translate} | {t.by_numbers} | {len(t.missed)} |")
+    print("\n| data | whole | false alarms |\n|---|---:|---:|")
+    for name, (texts, false) in alarms.items():
+        print(f"| {name} | {texts} | {len(false)} |")
+    columns = "| model | answers | data | texts | whole | repaired | asked again | failed | numbers | escaped |"
+    print(f"\n{columns}\n|---|---:|---|{'---:|' * 7}")
+    for s in survivals:
+        figures = (s.texts, s.whole, s.repaired, s.again, s.failed, s.by_numbers, len(s.escaped))
+        print(f"| {s.misbehaviour} | {s.share:.0%} | {s.data} | {' | '.join(map(str, figures))} |")
+    wrong = [(f"{t.data}, {t.kind}", t.missed) for t in tallies]
+    wrong += [(f"{s.data}, a model that {s.misbehaviour}", s.escaped) for s in survivals]
+    wrong += [(f"{name}, whole", tuple(false)) for name, (_, false) in alarms.items()]
+    for title, rows in wrong:
+        for row in rows[:read]:
+            print(f"{title}: {row}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""`respond_natively`: the instruction is translated, and the answer written in the language itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import polars as pl
+from pydantic import ConfigDict, Field, model_validator
+
+from hala_factory import rows
+from hala_factory.generate.asking import Answerer
+from hala_factory.quality.failures import Judge
+from hala_factory.quality.generate import NO_INSTRUCTION
+from hala_factory.quality.ladder import RETRIES, Ladder
+from hala_factory.quality.prompts import filled, named, require
+from hala_factory.quality.scripts import LETTER
+from hala_factory.quality.teacher import Reply, Taught, Turns, conversation, instruction, measured
+from hala_factory.quality.translate import LanguageCode
+from hala_factory.step import Columns, Name, register
+from hala_factory.structure import prose
+from hala_factory.validation import FieldError
+
+PROMPT = "Translate everything that follows into {language}:\n\n{text}"
+
+
+@dataclass(frozen=True)
+class Native:
+    """What became of one conversation: its turns translated as far as that went, and the answer to them."""
+
+    turns: Turns
+    reply: Reply
+
+
+@register
+class RespondNatively(Taught):
+    """Translate the instructions of a row with one model, and have another answer them in that language itself.
+
+    An answer that is translated keeps the turns of the original language and its mistakes; one that is written in
+    the language does not. All messages up to the last of the user's are translated as `translate` does it, with the
+    same checks and ways of asking again; the teacher (`model`) then answers, and its answer is checked and drawn
+    again as in `generate`. A row fails with the type of what went wrong; where the translation did, the teacher is
+    not asked.
+
+    The original, with its answer, stays in `keep`. Its answer is not the source of the new one: pair filters behind
+    this step compare `messages_en.user` with `messages.user`. It writes `translator` and `teacher` (names in the
+    catalog) and the measures of `generate`.
+    """
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    example: ClassVar[dict[str, str]] = {
+        "kept": "Name a river in Egypt. → اذكر نهرًا في مصر. → نهر النيل.",
+        "dropped": "Name a river in Egypt. → اذكر نهرًا في مصر. → The Nile flows through Egypt to the sea.",
+    }
+    models: ClassVar[tuple[str, ...]] = ("translator", "model", "judge_model")
+    measured_by: ClassVar[tuple[str, ...]] = ("max_tokens", "max_chars")
+
+    step: Literal["respond_natively"] = "respond_natively"
+    translator: str
+    """Name of the model that translates the instructions."""
+    to: LanguageCode = "ar"
+    """Language to translate into and to answer in."""
+    source_language: LanguageCode = Field("en", alias="from")
+    """Language of the messages."""
+    prompt: str = PROMPT
+    """What the translator is asked; `{text}` stands for the text, `{language}` for the name of the language."""
+    max_chars: int = Field(1500, ge=100)
+    """Longest segment that is translated at once, in characters."""
+    protect: bool = True
+    """Whether code, formulas, URLs and the like are kept from the translator and must come back unchanged."""
+    keep: Name | None = None
+    """Column for the originals; `messages_en` (with the code of `from`) if not given."""
+
+    @model_validator(mode="after")
+    def _coherent(self) -> RespondNatively:
+        require("prompt", self.prompt, "text")
+        if self.to == self.source_language:
+            raise FieldError("to", f"'to' and 'from' are both {self.to!r}")
+        return self
+
+    @property
+    def kept(self) -> str:
+        """The column that keeps the messages as they were."""
+        return self.keep or f"messages_{self.source_language}"
+
+    def paths(self) -> list[str]:
+        return ["messages"]
+
+    def faults(self, columns: Columns) -> list[tuple[str, str]]:
+        """Rows without messages, and a column to keep them in that is taken."""
+        if "messages" not in rows.text_paths(columns):
+            return [("step", "the rows have no 'messages' here; instructions are answered, not pairs")]
+        if self.kept in columns:
+            return [("keep", f"the rows have a column {self.kept!r} already; name another one")]
+        return []
+
+    def writes(self, columns: Columns) -> Columns:
+        """The messages, the kept ones, `translator`, `teacher`, and the measures."""
+        names: Columns = dict.fromkeys(("translator", "teacher"), pl.String())
+        return {"messages": rows.MESSAGES, self.kept: rows.MESSAGES, **names, **super().writes(columns)}
+
+    def questions(self, frame: pl.DataFrame) -> list[Turns]:
+        """The distinct conversations up to their last instruction, in order of first appearance."""
+        found = (instruction(messages) for messages in frame["messages"].to_list())
+        return list(dict.fromkeys(turns for turns in found if turns is not None))
+
+    async def reply(self, question: Turns, models: Mapping[str, Answerer]) -> Native:
+        """The turns translated one after another, each whole, and the teacher's answer to them."""
+        ladder, turns, requests = self._ladder(models["translator"]), list(question), 0
+        for number, (role, content) in enumerate(question):
+            if not LETTER.search(prose(content) if self.protect else content):
+                continue
+            done = await ladder.translate(content)
+            requests += done.requests
+            turns[number] = (role, done.text)
+            if done.failure is not None:
+                detail = f"translating message {number + 1} ({role}): {done.detail}"
+                return Native(tuple(turns), Reply("", done.failure, detail, requests=requests))
+        said = await self.teacher(models, self.to).answer(tuple(turns))
+        return Native(tuple(turns), replace(said, requests=said.requests + requests))
+
+    def _ladder(self, ask: Answerer) -> Ladder:
+        prompt = filled(self.prompt, language=named(self.to))
+        return Ladder(
+            ask,
+            prompt=prompt,
+            system=None,
+            max_chars=self.max_chars,
+            protect=self.protect,
+            temperature=0,
+            max_tokens=self.max_tokens,
+            retries=RETRIES,
+            judge=Judge(self.to, prompt.replace("{text}", "\n"), structure=self.protect),
+        )
+
+    def apply(self, frame: pl.DataFrame, replies: Mapping[Turns, Native], called: Mapping[str, str]) -> pl.DataFrame:
+        """The rows translated and answered. Raises KeyError for a conversation that nobody answered."""
+        before = frame["messages"].to_list()
+        asked = [instruction(messages) for messages in before]
+        said = [None if turns is None else replies[turns] for turns in asked]
+        after = [
+            old if native is None else conversation(native.turns, native.reply.text)
+            for old, native in zip(before, said, strict=True)
+        ]
+        told = [NO_INSTRUCTION if native is None else native.reply for native in said]
+        return frame.with_columns(
+            frame["messages"].alias(self.kept),
+            pl.Series("messages", after, dtype=rows.MESSAGES),
+            pl.lit(called["translator"]).alias("translator"),
+            pl.lit(called["model"]).alias("teacher"),
+            *measured(self.label, told, self.measures()),
+        )
