@@ -131,7 +131,7 @@ LEAST = {
 }
 """The goals. Of a question with a tenth of its words changed there is none: of four words it is another question."""
 MOST = {EXAMS: 0.001}
-"""The goals for rows of other sets, else 0.0005: chat asks some of the short questions that these tests ask as well."""
+"""The goals for rows of other sets, else 0.0005: some chats ask what these tests ask as well."""
 
 Judge = Callable[[list[str]], list[bool]]
 """Whether each of some rows falls."""

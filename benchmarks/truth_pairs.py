@@ -166,7 +166,8 @@ def left_in_english(pairs: list[Pair], words: int = 2) -> tuple[list[Pair], list
     """Pairs whose translation is the source, of so many words or more outside code, and the others."""
     split: tuple[list[Pair], list[Pair]] = ([], [])
     for english, arabic in pairs:
-        prose = structure.prose(re.sub(r"\{[^{}]*\}|\w+(?:\.\w+)+", " ", english))  # `Next.js` is a name
+        prose = structure.prose(re.sub(r"\{[^{}]*\}", " ", english))
+        prose = re.sub(r"\w+(?:\.\w+)+", " ", prose)  # `Next.js` is a name
         same = english.strip() == arabic.strip() and len(re.findall(r"[A-Za-z][A-Za-z'’]*[A-Za-z]", prose)) >= words
         split[not same].append((english, arabic))
     return split

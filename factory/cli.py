@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hala_factory.commands_generations import generations
 from hala_factory.errors import HalaError, InputError, did_you_mean
+from hala_factory.options import (
+    Commands,
+    catalog_option,
+    json_option,
+    limit_option,
+    profile_option,
+    store_at,
+    store_option,
+)
 from hala_factory.tables import table
 
 if TYPE_CHECKING:
@@ -19,49 +29,14 @@ if TYPE_CHECKING:
     from hala_factory.plan import Plan
     from hala_factory.store import Store
 
-catalog_option = click.option(
-    "--catalog",
-    "catalog_file",
-    type=click.Path(path_type=Path),
-    help="Catalog file; ./catalog.yaml or the built-in one.",
-)
-store_option = click.option(
-    "--store", "store_place", help="Folder of everything built; $HALA_STORE, else ./store.", metavar="DIR"
-)
-profile_option = click.option("--profile", help="A profile of the recipe, e.g. demo.")
-limit_option = click.option(
-    "--limit", type=click.IntRange(1), help="At most so many rows of every source (version dev)."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON on stdout.")
-
-
-class Commands(click.Group):
-    """Commands whose errors are told in one way, and that guess a mistyped name."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an error a person can act on is text on stderr and an exit code."""
-        try:
-            return super().invoke(ctx)
-        except HalaError as error:
-            click.echo(str(error), err=True)
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("interrupted: what is done is stored; run the same command again to go on", err=True)
-            ctx.exit(130)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command, or fail with the nearest one."""
-        if args and self.get_command(ctx, args[0]) is None:
-            ctx.fail(f"no command {args[0]!r}{did_you_mean(args[0], self.commands)}")
-        return super().resolve_command(ctx, args)
-
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="hala-factory")
 def main() -> None:
     """A declarative dataset factory: from catalog.yaml and recipes to immutable corpora."""
+
+
+main.add_command(generations)
 
 
 @main.command()
@@ -116,8 +91,10 @@ def plan_command(
     store_place: str | None,
     as_json: bool,
 ) -> None:
-    """Print the stages of RECIPE: stored or to run, and why."""
-    made = _plan(recipe, profile, limit, catalog_file, store_place)
+    """Print the stages of RECIPE: stored or to run, and why; and how much of what models are asked is stored."""
+    from hala_factory import hits
+
+    made = hits.look_up(_plan(recipe, profile, limit, catalog_file, store_place))
     if as_json:
         told = {
             "artifact": made.artifact,
@@ -127,7 +104,8 @@ def plan_command(
         }
         click.echo(json.dumps(told, ensure_ascii=False))
         return
-    lines = [[s.name, s.status, s.reason, "" if s.rows_out is None else f"{s.rows_out:,}"] for s in made.stages]
+    why = {s.name: f"{s.reason}; {hits.tell(s.hits)}" if s.hits is not None else s.reason for s in made.stages}
+    lines = [[s.name, s.status, why[s.name], "" if s.rows_out is None else f"{s.rows_out:,}"] for s in made.stages]
     click.echo(f"{made.artifact}{f' (profile {profile})' if profile else ''}")
     click.echo(table(["stage", "status", "why", "rows"], lines))
 
@@ -168,6 +146,8 @@ def build_command(
     click.echo(f"  path    {told['path']}")
     click.echo(f"  digest  {told['digest']}")
     click.echo(_told_rows(told["rows"]))
+    if asked := told["generation"]["requests"]:
+        click.echo(_told_answers(asked, told["generation"]))
 
 
 @main.command()
@@ -176,7 +156,7 @@ def build_command(
 @json_option
 def versions(name: str | None, store_place: str | None, as_json: bool) -> None:
     """List what the store holds."""
-    found = _store(store_place).versions(name)
+    found = store_at(store_place).versions(name)
     if as_json:
         keys = ("name", "version", "built_at", "digest", "profile")
         click.echo(
@@ -205,7 +185,7 @@ def versions(name: str | None, store_place: str | None, as_json: bool) -> None:
 @json_option
 def show(artifact: str, store_place: str | None, as_json: bool) -> None:
     """Show one version: its rows by source, stage and reason."""
-    store = _store(store_place)
+    store = store_at(store_place)
     manifest = _manifest(store, artifact)
     if as_json:
         click.echo(json.dumps(manifest, ensure_ascii=False))
@@ -239,7 +219,7 @@ def why(row: str | None, artifact: str | None, example: bool, store_place: str |
     """Tell the journey of one row (by the beginning of its id): every step, every measure, how it ended."""
     from hala_factory import journey
 
-    store = _store(store_place)
+    store = store_at(store_place)
     if example:
         artifact, row = artifact or row, None
     elif row is None:
@@ -276,7 +256,7 @@ def whatif(
     from hala_factory import whatif as judging
     from hala_factory.store import written
 
-    store = _store(store_place)
+    store = store_at(store_place)
     answer = judging.whatif(store, _manifest(store, artifact), list(settings))
     if out is not None:
         with written(out):
@@ -376,12 +356,6 @@ def _recipe_file(recipe: str) -> Path:
     return found
 
 
-def _store(place: str | None) -> Store:
-    from hala_factory.store import Store
-
-    return Store.at(place or os.environ.get("HALA_STORE") or "store")
-
-
 def _plan(
     recipe: str, profile: str | None, limit: int | None, catalog_file: Path | None, store_place: str | None
 ) -> Plan:
@@ -389,7 +363,7 @@ def _plan(
     from hala_factory import recipe as recipes
 
     ready = recipes.load(_recipe_file(recipe), _catalog(catalog_file), profile, limit)
-    return plan.plan(ready, _store(store_place))
+    return plan.plan(ready, store_at(store_place))
 
 
 def _manifest(store: Store, artifact: str) -> dict[str, Any]:
@@ -401,6 +375,14 @@ def _manifest(store: Store, artifact: str) -> dict[str, Any]:
             f"{store.root} holds no {artifact!r}{did_you_mean(artifact, known) or '; nothing is built yet'}"
         )
     return manifest
+
+
+def _told_answers(asked: int, generation: dict[str, Any]) -> str:
+    told = f"  models  {asked:,} answers, {generation['from_store']:,} of them from the store"
+    for word in ("spent", "saved"):
+        money = ", ".join(f"{amount:,.2f} {currency}" for currency, amount in generation.get(word, {}).items())
+        told += f"; {word} {money}" if money else ""
+    return told
 
 
 def _told_rows(rows: dict[str, Any]) -> str:

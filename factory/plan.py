@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from hala_factory import benchmarks, reader, sources
+from hala_factory import benchmarks, reader, rows, sources
 from hala_factory.errors import BuildError, InputError, did_you_mean
 from hala_factory.fingerprint import fingerprint
 from hala_factory.generate.engines import Engine, make_engine
@@ -53,6 +53,8 @@ class Stage:
     reason: str = ""
     rows_out: int | None = None
     shards_done: int = 0
+    hits: Mapping[str, int] | None = None
+    """Of a stage that asks: what is known of its questions, see `hits`."""
 
     def told(self) -> dict[str, Any]:
         """The stage for `plan --json`."""
@@ -64,6 +66,7 @@ class Stage:
             "reason": self.reason,
             "rows_out": self.rows_out,
             "fingerprint": self.fingerprint,
+            **({"hits": dict(self.hits)} if self.hits is not None else {}),
         }
 
 
@@ -244,9 +247,13 @@ def _earlier(step: Barrier, ready: Ready, store: Store) -> tuple[Path, str]:
     elif manifest is None:
         problem = f"there is no corpus {wanted!r} in {store.root}{did_you_mean(wanted, built)}"
     else:
-        first = next(store.corpus(name, version).glob("data/*.parquet"))
+        first = pl.read_parquet(next(store.corpus(name, version).glob("data/*.parquet")), n_rows=0)
+        path, known = getattr(step, "against_on", None), rows.text_paths(dict(first.schema))
+        if path is not None and path not in known:
+            fault = f"the rows of {wanted} have no text {path!r}{did_you_mean(path, known)}"
+            raise InputError(ready.document.fault(("steps", ready.places[step.label], "against_on"), fault))
         try:
-            step.index(pl.read_parquet(first, n_rows=0))
+            step.index(first)
         except pl.exceptions.ColumnNotFoundError as error:
             problem = f"the rows of {wanted} have no column {str(error).splitlines()[0]!r}"
     if problem or manifest is None:

@@ -140,7 +140,7 @@ def steps_called(words: frozenset[str]) -> dict[str, type[Step]]:
 
 @functools.cache
 def recipe_type(words: frozenset[str] | None = None) -> type[Recipe]:
-    """`Recipe` whose steps are a union of those called so (of all known ones, if not given), by the word of `step:`."""
+    """`Recipe` whose steps are a union of those called so (of all, if not given), by the word of `step:`."""
     known = load_steps() if words is None else steps_called(words)
     kinds = [step for word, step in known.items() if words is None or word in words] or [Step]
     union: Any = functools.reduce(operator.or_, kinds)

@@ -22,10 +22,9 @@ TEXT = pl.col("text")
 KEPT = "\U0010ff00-\U0010fffd"
 """For a character class: what may stand for a protected stretch, the end of the last plane for private use."""
 _STAND_INS = [chr(code) for code in range(0x10FF00, 0x10FFFE)]
-INVISIBLE = "\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-"""For a character class: characters of no width, and marks that turn the direction of a text."""
 _INVISIBLE = "".join(map(chr, [0xAD, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)]))
 _INVISIBLE += "\ufeff"
+"""Characters of no width, and marks that turn the direction of a text."""
 
 Change = Callable[[str, Counter[str]], str]
 """A text, and where to count by kind what is changed in it; answers the text as it shall be."""

@@ -10,7 +10,6 @@ from functools import partial
 from typing import ClassVar, Literal
 
 import polars as pl
-import regex
 
 from hala_factory import rewriting
 from hala_factory.step import Columns, Normaliser, TextPath, register
@@ -47,7 +46,7 @@ _NOT_OF_ARABIC = re.compile("[\u0679-\u06a3\u06a5-\u06be\u06c0-\u06c3\u06c5-\u06
 """A letter of Persian, Urdu or Kurdish; ڤ is written in Arabic, too."""
 _SHAPED = re.compile("[\u0900-\u109f\u1780-\u18af]")
 """The scripts of India and its neighbours, whose words hold joiners or know no spaces."""
-_EMOJI = regex.compile(r"[\p{Extended_Pictographic}\U0001f3fb-\U0001f3ff\ufe0f]")
+_EMOJI = re.compile("[\u203c-\u21ff\u2300-\u2bff\u3030\u303d\u3297\u3299\ufe0f\U0001f000-\U0001faff]")
 
 _SIGNS = {"ﷺ": "صلى الله عليه وسلم", "ﷻ": "جل جلاله", "﷼": "ريال", "﷽": "بسم الله الرحمن الرحيم"}
 
@@ -62,6 +61,7 @@ def _plain_forms() -> dict[str, str]:
 
 _FORMS = _plain_forms()
 _FORM = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]")
+_OF_WORD = re.compile(rf"[\w{_MARKS}]")
 _GOD, _HEH = "\ufdf2", "\ufeeb"
 
 _TATWEEL = re.compile(f"(?<=[{_ARABIC}])ـ++(?=[\u064b-\u0652ـ]{{0,12}}+[{_LETTERS}])")
@@ -79,7 +79,7 @@ _TO_ARABIC = {ord(str(n)): chr(0x0660 + n) for n in range(10)} | {0x06F0 + n: ch
 _TO_ARABIC |= {ord("%"): "٪"}
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?[%٪]?")
 _DECIMAL = re.compile(r"\d+\.\d+[%٪]?")
-_LETTER_BEHIND, _LAST_LETTER = regex.compile(r"\p{L}"), regex.compile(r"(?r)\p{L}")
+_ANY_LETTER = re.compile(r"[^\W\d_]")
 _OF_A_NAME = re.compile(f"[A-Za-z_{rewriting.KEPT}]")
 _FAR = 60
 """Characters; letters further away say nothing about the language of a number."""
@@ -218,7 +218,7 @@ class NormaliseArabic(Normaliser):
         if sign in _SIGNS:
             if self.signs == "keep":
                 return sign
-            return " " * before.isalnum() + _SIGNS[sign] + " " * behind.isalnum()
+            return " " * bool(_OF_WORD.match(before)) + _SIGNS[sign] + " " * bool(_OF_WORD.match(behind))
         if self.presentation_forms == "keep" or sign not in _FORMS:
             return sign
         plain = _FORMS[sign]
@@ -279,7 +279,9 @@ def _arabic_indic(number: re.Match[str]) -> str:
     whole, start, end = number.string, number.start(), number.end()
     if _OF_A_NAME.match(whole, max(0, start - 1), start) or _OF_A_NAME.match(whole, end):
         return number[0]
-    nearest = _LAST_LETTER.search(whole, max(0, start - _FAR), start) or _LETTER_BEHIND.search(whole, end, end + _FAR)
+    nearest = _ANY_LETTER.search(whole[max(0, start - _FAR) : start][::-1]) or _ANY_LETTER.search(
+        whole, end, end + _FAR
+    )
     if not (nearest and _LETTER.match(nearest[0])):
         return number[0]
     spelt = number[0]

@@ -1,4 +1,4 @@
-"""Normalise HTML: entities as the characters they stand for, `<br>` as a line end, in texts that do not speak of it."""
+"""Normalise HTML: entities as their characters, `<br>` as a line end, in rows that do not speak of it."""
 
 from __future__ import annotations
 
@@ -99,14 +99,15 @@ class NormaliseHtml(Normaliser):
             if not 0 < escaped <= self.rounds:  # no entity but its ampersand is
                 return entity[0]
             character = f"&{name}"
-        elif escaped >= self.rounds:
-            return entity[0]
-        elif not (escaped or _NO_VARIABLE.fullmatch(name)) and _ADDRESS.search(
-            entity.string, max(0, entity.start() - 2), entity.start()
-        ):
+        elif escaped >= self.rounds or (not escaped and _is_address(entity, name)):
             return entity[0]
         found["entities"] += 1
         return character
+
+
+def _is_address(entity: re.Match[str], name: str) -> bool:
+    before = max(0, entity.start() - 2), entity.start()
+    return not _NO_VARIABLE.fullmatch(name) and bool(_ADDRESS.search(entity.string, *before))
 
 
 def _stays(span: Span) -> bool:

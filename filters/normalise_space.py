@@ -25,9 +25,7 @@ _ODD_SPACE = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _BEGINNING = re.compile(r"[ \t>]*(?:[-*+•‣◦▪–]|\d{1,9}[.)])?[ \t]*")
 _RUN = re.compile("  ++(?!#|//)")  # two spaces stand before the comment of a line of code
 _CODE = re.compile(r"[={}\\]|<<|//|\|.*\|")  # of a program that lost its line ends, or of a table
-_SUSPECT = re.compile(
-    "[\x0b\x0c\x85\u00a0\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|\\S  +\\S|[ \t]\n|\\A[ \t\n]"
-)
+_SUSPECT = re.compile("[\x0b\x0c\x85\u00a0\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|\\S  +\\S|[ \t]\n|\\A[ \t\n]")
 
 
 @register

@@ -147,3 +147,15 @@ def test_an_earlier_version_that_cannot_be_compared_with_is_told(
     said = workshop.run("build", "recipe.yaml", "--quiet", "--workers", "1")
     assert (said.code, said.out) == (2, "")
     assert message in said.err
+
+
+def test_a_text_that_the_earlier_version_does_not_have_is_told_before_anything_runs(workshop: Workshop) -> None:
+    workshop.rows("first.jsonl", FIRST)
+    workshop.catalog({"first": {"path": "first.jsonl"}})
+    workshop.recipe(["first"], ["exact_dedup"], version="1.0.0")
+    workshop.build()
+    again = {"step": "exact_dedup", "against": "small@1.0.0", "against_on": "messages_en"}
+    workshop.recipe(["first"], [again], version="1.1.0")
+    said = workshop.run("build", "recipe.yaml")
+    assert said.code == 2
+    assert "the rows of small@1.0.0 have no text 'messages_en'" in said.err

@@ -420,7 +420,7 @@ def test_a_crash_in_a_compaction_loses_and_doubles_nothing(tmp_path, monkeypatch
 
 def test_one_process_at_a_time_compacts_and_the_other_goes_on(tmp_path):
     small_segments(tmp_path, 4)
-    with compaction._alone(tmp_path / MODEL.folder) as ours:
+    with compaction.alone(tmp_path / MODEL.folder) as ours:
         assert ours
         assert compact(tmp_path / MODEL.folder, many=2) == compaction.Done()
     assert len(segments(tmp_path)) == 4

@@ -24,7 +24,7 @@ from hala_factory.step import Normaliser
 from tests.test_filter_promises import check_normaliser
 from tests.test_filters import instructions, pairs, said
 
-STEPS: list[Normaliser] = [NormaliseHtml(), NormaliseUnicode(), NormaliseSpace(), StripEndMarks(), NormaliseArabic()]
+STEPS: list[Normaliser] = [StripEndMarks(), NormaliseHtml(), NormaliseUnicode(), NormaliseArabic(), NormaliseSpace()]
 CODE = "Run:\n\n```py\nx  =  f(1)  # ، ـ\n\n\n\n\ny = \u00a01\n```\n"
 
 CHANGED: list[tuple[Normaliser, str, str, dict[str, int]]] = [
@@ -96,7 +96,7 @@ CHANGED: list[tuple[Normaliser, str, str, dict[str, int]]] = [
     (NormaliseArabic(), "اﷲ ﷲ وﷲ لﷲ عبدﷲ ﷴ", "الله الله والله لله عبدالله محمد", {"presentation_forms": 6}),
     (NormaliseArabic(), "سنة ١٤٤٥ ﻫ وقال ﻫﻮ", "سنة ١٤٤٥ هـ وقال هو", {"presentation_forms": 3}),
     (NormaliseArabic(), "كتابﹰ و ﹰ", "كتابً و ﹰ", {"presentation_forms": 1}),
-    (NormaliseArabic(signs="resolve"), "النبيﷺ قال ٥﷼", "النبي صلى الله عليه وسلم قال ٥ ريال", {}),
+    (NormaliseArabic(signs="resolve"), "النبيُّﷺ قال ٥﷼", "النبيُّ صلى الله عليه وسلم قال ٥ ريال", {}),
     (NormaliseArabic(), "\u202bهي\u202c (Erdoğan)\u200f\u2067x\u2069", "هي (Erdoğan)x", {"bidi_marks": 5}),
     (NormaliseArabic(), "المتوسط \u200b\u200bإلى\u2060 كتا\u200dب", "المتوسط إلى كتاب", {"zero_widths": 3}),
     (NormaliseArabic(), "الحب\u200cوب تحت", "الحبوب تحت", {"zero_widths": 1}),
@@ -325,6 +325,7 @@ def test_what_can_be_repaired_costs_no_row(shared: Path, name: str) -> None:
     before, after = normalised(read(shared))
     was, is_now = unclean(before), unclean(after)
     assert 0 < (before != after).mean() <= most_changed
+    assert (normalised(after.to_list())[1] == after).all()
     assert was.sum() >= dirty
     assert is_now.sum() <= left_dirty
     assert not (is_now & ~was).any()

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
 import pyarrow as pa
 
 from hala_factory.generate import segments
@@ -45,7 +44,7 @@ def compact(folder: Path, *, many: int = MANY) -> Done:
     Does nothing where another process is at it. Raises BuildError for a torn segment and a full disk; whatever
     happens, every answer stays in a segment that stands.
     """
-    with _alone(folder) as ours:
+    with alone(folder) as ours:
         if not ours:
             return Done()
         sizes = _sizes(folder)
@@ -57,10 +56,16 @@ def compact(folder: Path, *, many: int = MANY) -> Done:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
-    with (folder / ".compaction").open("w") as lock:
+def alone(folder: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Whether no other process compacts this folder, and none will until the end of the block; or `wait` for it."""
+    try:
+        lock = (folder / ".compaction").open("w")
+    except PermissionError:  # somebody else's store, to be read from
+        yield wait
+        return
+    with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         else:
@@ -69,15 +74,10 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 def _sizes(folder: Path) -> dict[Path, int]:
     """Rows of every segment that counts; those that another one replaces are removed."""
-    sizes, replaced = {}, set()
-    for path in segments.standing(folder):
-        with segments.opened(path) as file:
-            sizes[path] = int(file.metadata.num_rows)
-            replaced |= set(segments.replaced_by(file))
-    for path in [p for p in sizes if p.name in replaced]:
+    current = segments.current(folder)
+    for path in set(segments.standing(folder)) - set(current):
         path.unlink()
-        del sizes[path]
-    return sizes
+    return {path: segments.row_count(path) for path in current}
 
 
 def _groups(sizes: dict[Path, int], many: int) -> list[list[Path]]:
@@ -101,23 +101,15 @@ def _groups(sizes: dict[Path, int], many: int) -> list[list[Path]]:
 def _merge(folder: Path, paths: list[Path]) -> None:
     names = sorted(p.name for p in paths)
     merged = segments.segment_path(folder, hashlib.sha256("\n".join(names).encode()).hexdigest()[:12])
-    heads = []
-    for number, path in enumerate(paths):
-        with segments.opened(path) as file:
-            head = pl.DataFrame(pl.from_arrow(file.read(["key", "time", "error"], use_threads=False)))
-        heads.append(head.with_row_index("row").with_columns(segment=pl.lit(number)))
-    head = pl.concat(heads)
-    # of several answers the first in time counts, and a refusal only where nothing else stands
-    head = head.sort(pl.col("error").is_not_null(), "time", "segment", "row")
-    wins = head.unique("key", keep="first").select("segment", "row", wins=pl.lit(True))
-    oldest = head.group_by("segment").agg(pl.col("time").min()).sort("time", "segment")["segment"].to_list()
+    heads = [segments.head(path, number) for number, path in enumerate(paths)]
+    counts = segments.counting(heads)
+    oldest = sorted(range(len(paths)), key=lambda number: heads[number]["time"].min())
 
     def kept() -> Iterator[pa.Table]:
         for number in oldest:
-            rows = heads[number].select("segment", "row").join(wins, on=["segment", "row"], how="left")
-            mask, start = rows.sort("row")["wins"].fill_null(False).to_arrow(), 0
+            start = 0
             for table in segments.rows(paths[number]):
-                yield table.filter(mask.slice(start, table.num_rows))
+                yield table.filter(counts[number].slice(start, table.num_rows).to_arrow())
                 start += table.num_rows
 
     segments.write(merged, kept(), names)

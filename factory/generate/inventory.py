@@ -21,7 +21,7 @@ from hala_factory.generate.answers import ModelIdentity
 from hala_factory.generate.compaction import Done, compact
 from hala_factory.generate.journal import entries
 from hala_factory.generate.store import seal_abandoned, unused
-from hala_factory.store import Store, read_json, write_json
+from hala_factory.store import Store, read_json, sweep, write_json
 
 NOTE = "models.json"
 """The file of a stage that says whose answers it is made of: written before they are asked for."""
@@ -166,6 +166,8 @@ def collect(store: Store, *, really: bool) -> list[Collected]:
     A folder that a build has open is left alone.
     """
     done = []
+    if really and store.generations.exists():
+        sweep(store.generations)  # what a clean-up that was killed had begun to remove
     for holding in holdings(store):
         if holding.used:
             if really:
@@ -177,7 +179,7 @@ def collect(store: Store, *, really: bool) -> list[Collected]:
             if free and really and holding.model.fingerprint not in usage(store):  # a build may just have begun
                 gone = holding.folder.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{holding.folder.name}")
                 holding.folder.rename(gone)
-                shutil.rmtree(gone)
+                shutil.rmtree(gone, ignore_errors=True)
                 fate = "gone"
         done.append(Collected(holding, fate))
     return done

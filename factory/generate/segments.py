@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -90,6 +91,43 @@ def rows(path: Path) -> Iterator[pa.Table]:
                 if field.name not in table.column_names:
                     table = table.append_column(field, pa.nulls(table.num_rows, field.type))
             yield table.select(SEGMENT.names)
+
+
+def current(folder: Path) -> list[Path]:
+    """The segments that count: those that no other one says it replaces."""
+    paths, replaced = standing(folder), set()
+    for path in paths:
+        with opened(path) as file:
+            replaced |= set(replaced_by(file))
+    return [p for p in paths if p.name not in replaced]
+
+
+def row_count(path: Path) -> int:
+    """Rows of a segment, by its footer."""
+    with opened(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def head(answers: Path | pa.Table, number: int) -> pl.DataFrame:
+    """What decides which of several answers counts: `key`, `time`, `refused`, of a segment, and its number."""
+    table = answers
+    if isinstance(answers, Path):
+        with opened(answers) as file:
+            table = file.read(["key", "time", "error"], use_threads=False)
+    frame = pl.DataFrame(pl.from_arrow(table.select(["key", "time", "error"])))
+    return frame.select("key", "time", pl.col("error").is_not_null().alias("refused"), pl.lit(number).alias("segment"))
+
+
+def counting(heads: list[pl.DataFrame]) -> list[pl.Series]:
+    """For each head, which rows count: the first answer in time to a key, and a refusal only where it is all there is.
+
+    Rows of one time count in the order of the heads.
+    """
+    all_ = pl.concat(heads).with_row_index("row")
+    wins = all_.sort("refused", "time", "row").unique("key", keep="first").select("row", counts=pl.lit(True))
+    counts = all_.join(wins, on="row", how="left", maintain_order="left")["counts"].fill_null(False)
+    starts = np.cumsum([0, *(h.height for h in heads)])
+    return [counts.slice(int(start), h.height) for start, h in zip(starts, heads, strict=False)]
 
 
 def replaced_by(file: pq.ParquetFile) -> list[str]:

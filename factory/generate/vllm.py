@@ -194,6 +194,8 @@ class VllmEngine:
             "--host": "127.0.0.1",
             "--port": str(port),
             "--max-model-len": str(self._model.context),
+            # a model that may put white space between the parts of JSON can do so until its tokens are spent
+            "--structured-outputs-config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
         }
         if self._revision and isinstance(self._checkpoint, str):
             chosen |= {"--revision": self._revision, "--tokenizer-revision": self._revision}
