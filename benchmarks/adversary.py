@@ -11,13 +11,60 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 Way = Callable[[str, random.Random], str | None]
 """Takes an unbroken translation and chance; answers a broken one, or None where the text has nothing to break."""
-WORDS = (
-    "كتاب بيت شجرة نهر مدينة طريق باب نافذة حديقة جبل بحر سماء أرض شمس قمر نجم طائر سمك خبز ماء قلم ورق لون صوت"
-    " ضوء ظل حلم فكرة قصة رسالة صديق معلم طالب مدرسة سوق جسر قطار سفينة مطر ريح ثلج نار حجر رمل زهرة عشب حقل غابة"
-).split()
+WORDS = [
+    "كتاب",
+    "بيت",
+    "شجرة",
+    "نهر",
+    "مدينة",
+    "طريق",
+    "باب",
+    "نافذة",
+    "حديقة",
+    "جبل",
+    "بحر",
+    "سماء",
+    "أرض",
+    "شمس",
+    "قمر",
+    "نجم",
+    "طائر",
+    "سمك",
+    "خبز",
+    "ماء",
+    "قلم",
+    "ورق",
+    "لون",
+    "صوت",
+    "ضوء",
+    "ظل",
+    "حلم",
+    "فكرة",
+    "قصة",
+    "رسالة",
+    "صديق",
+    "معلم",
+    "طالب",
+    "مدرسة",
+    "سوق",
+    "جسر",
+    "قطار",
+    "سفينة",
+    "مطر",
+    "ريح",
+    "ثلج",
+    "نار",
+    "حجر",
+    "رمل",
+    "زهرة",
+    "عشب",
+    "حقل",
+    "غابة",
+]
 """What the model of words knows: none is a number, a dual or a question."""
 MARK = re.compile(r"<([a-z]+)([0-9]+)/>")
 WORD = re.compile(r"(<[a-z]+[0-9]+/>)|[A-Za-z]+(?:['’][A-Za-z]+)*")
@@ -137,7 +184,7 @@ def lines_swapped(wanted: Callable[[str], re.Match[str] | None]) -> Way:
         pairs = [
             n
             for n in found
-            if n + 1 in found and found[n][1] == found[n + 1][1] and told(lines[n]) != told(lines[n + 1])
+            if n + 1 in found and found[n][1] == found[n + 1][1] and told(found[n][3]) != told(found[n + 1][3])
         ]
         if not pairs:
             return None
@@ -190,11 +237,7 @@ def marker_lost(pattern: str) -> Way:
     def way(text: str, chance: random.Random) -> str | None:
         lines = text.split("\n")
         code = code_lines(lines)
-        found = [
-            n
-            for n, line in enumerate(lines)
-            if n not in code and re.match(pattern, line) and (n == 0 or not lines[n - 1].strip())
-        ]
+        found = [n for n, line in enumerate(lines) if n not in code and re.match(pattern, line)]
         if not found:
             return None
         n = chance.choice(found)
@@ -207,11 +250,7 @@ def marker_lost(pattern: str) -> Way:
 def addresses_swapped(text: str, chance: random.Random) -> str | None:
     """Two addresses of different paragraphs change places."""
     found = [s for s in loose(text) if ADDRESS.fullmatch(text, *s)]
-    pairs = [
-        (a, b)
-        for a, b in zip(found, found[1:], strict=False)
-        if text[slice(*a)] != text[slice(*b)] and "\n\n" in text[a[1] : b[0]]
-    ]
+    pairs = [(a, b) for a, b in pairwise(found) if text[slice(*a)] != text[slice(*b)] and "\n\n" in text[a[1] : b[0]]]
     if not pairs:
         return None
     (a, b), (c, d) = chance.choice(pairs)
@@ -221,7 +260,7 @@ def addresses_swapped(text: str, chance: random.Random) -> str | None:
 def blocks_swapped(text: str, chance: random.Random) -> str | None:
     """Two blocks of code change places."""
     found = [m.span() for m in re.finditer(r"(?m)^```.*\n(?:(?!```).*\n)*?```$", text)]
-    pairs = [(a, b) for a, b in zip(found, found[1:], strict=False) if text[slice(*a)] != text[slice(*b)]]
+    pairs = [(a, b) for a, b in pairwise(found) if text[slice(*a)] != text[slice(*b)]]
     if not pairs:
         return None
     (a, b), (c, d) = chance.choice(pairs)
@@ -230,6 +269,10 @@ def blocks_swapped(text: str, chance: random.Random) -> str | None:
 
 def turned(m: re.Match[str]) -> str:
     return {"'": "‘", '"': "“"}[m[1]] + m[2] + {"'": "’", '"': "”"}[m[1]]
+
+
+def embraced(spelt: str) -> str:
+    return "{" + spelt + "}"
 
 
 def renamed(spelt: str) -> str:
@@ -244,7 +287,7 @@ WAYS: dict[str, Way] = {
     "translates a placeholder's name": one_of(PLACEHOLDER, renamed),
     "translates a tag": one_of(TAG, renamed),
     "adds brackets to code": one_of(TICKED, lambda spelt: spelt[:-1] + "()`"),
-    "adds brackets to a placeholder": one_of(PLACEHOLDER, lambda spelt: spelt[0] + spelt + spelt[-1] if spelt[0] == "{" else "{" + spelt + "}"),
+    "adds brackets to a placeholder": one_of(PLACEHOLDER, embraced),
     "changes a digit": digit,
     "turns the quotes of a block": in_code(re.compile(r"(['\"])([^'\"]+)\1"), turned),
     "turns the quotes in backticks": one_of(TICKED, lambda spelt: re.sub(r"(['\"])([^'\"]+)\1", turned, spelt)),

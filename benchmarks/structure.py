@@ -28,7 +28,7 @@ from typing import NamedTuple
 import httpx
 from adversary import MISBEHAVIOURS, WAYS, arabic
 from finding import SIDES, falls, frame
-from real import DATA, gpteacher, mozilla, scratch
+from real import DATA, instructions, mozilla, scratch
 
 from hala_factory.filters.numbers import Numbers
 from hala_factory.generate.answers import Answer
@@ -36,6 +36,9 @@ from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import breaking
 from hala_factory.quality.ladder import Translation
 from hala_factory.quality.translate import Translate
+
+LONGEST_SECTION = 3000
+"""Characters of a text for the second round, in which each is translated 32 times."""
 
 # The data
 
@@ -46,12 +49,23 @@ def pages(data: Path) -> Iterator[str]:
         yield path.read_text(encoding="utf-8")
 
 
+def programs(data: Path) -> list[tuple[str, str]]:
+    """Tasks for programs and their answers."""
+    return instructions(data / "gpteacher/files/Codegen/codegen-instruct.json.gz")
+
+
 DATASETS: dict[str, Callable[[Path], Iterator[str]]] = {
     "react": pages,
     "mozilla": lambda data: (english for english, _ in mozilla(data)),
     "scratch": lambda data: (english for english, _ in scratch(data)),
-    "gpteacher": lambda data: (text for pair in gpteacher(data) for text in pair),
+    "gpteacher": lambda data: (text for pair in programs(data) for text in pair),
 }
+
+
+def sections(texts: Sequence[str], most: int) -> list[str]:
+    """So many texts, spread evenly; of pages, what stands under their headings."""
+    parts = [part for text in texts for part in re.split(r"(?m)^(?=## )", text) if 0 < len(part) < LONGEST_SECTION]
+    return parts[:: max(1, len(parts) // most)][:most] if most else []
 
 
 class Tally(NamedTuple):
@@ -79,25 +93,26 @@ def broken(name: str, texts: Sequence[str], done: Sequence[str], *, seed: int = 
     """Every way tried on the translations `done` of `texts`."""
     tallies = []
     for kind, way in WAYS.items():
-        made = []
+        made: list[tuple[str, str]] = []
+        whole: dict[str, str] = {}
         for n, (source, target) in enumerate(zip(texts, done, strict=True)):
             other = way(target, random.Random(f"{seed} {kind} {n}"))
             if other is not None and other != target:
                 made.append((source, other))
+                whole[other] = target
         judged = [breaking(*pair) is not None for pair in made]
         left = [pair for pair, found in zip(made, judged, strict=True) if not found]
         numbers = wrong_numbers(left)
-        missed = [where(*pair) for pair, found in zip(left, numbers, strict=True) if not found]
+        missed = [where(whole[t], t) for (_, t), found in zip(left, numbers, strict=True) if not found]
         tallies.append(Tally(kind, name, len(made), sum(judged), sum(numbers), tuple(missed)))
     return tallies
 
 
 def where(source: str, target: str) -> str:
-    """The first line in which a translation differs from the honest one."""
-    for line, other in zip(source.split("\n"), target.split("\n"), strict=False):
-        if shape(line) != shape(other):
-            return f"{line[:150]} → {other[:150]}"
-    return f"{source[:150]} → {target[:150]}"
+    """The first line in which a translation lacks something of its source, or of an honest translation."""
+    lines = zip(source.split("\n"), target.split("\n"), strict=False)
+    apart = next(((a, b) for a, b in lines if shape(a) != shape(b)), (source, target))
+    return " → ".join(line[:150] for line in apart)
 
 
 def shape(line: str) -> list[str]:
@@ -235,6 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of real data")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every N-th text only")
+    parser.add_argument("--ladder", type=int, default=200, metavar="N", help="texts of each for the second round")
     parser.add_argument("--read", type=int, default=0, metavar="N", help="print up to N of each kind that was missed")
     parser.add_argument("--json", action="store_true", help="one figure a line")
     parser.add_argument("--only", choices=DATASETS, action="append", help="a data set; may be given again")
@@ -255,7 +271,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         false += [where(*pair) for pair, fell in zip(pairs, wrong_numbers(pairs), strict=True) if fell]
         alarms[name] = len(texts), false
         tallies += broken(name, texts, [d.text for d in honest])
-        survivals += [survival(name, texts, honest, kind, s) for kind in MISBEHAVIOURS for s in (0.5, 1.0)]
+        some = sections(texts, asked.ladder)
+        first = translated(some, Model())
+        rounds = [(kind, share) for kind in MISBEHAVIOURS for share in (0.5, 1.0)] if some else []
+        survivals += [survival(name, some, first, *how) for how in rounds]
         if asked.model:
             told = translated(texts, Server(asked.url, asked.model))
             whole = sum(d.failure is None for d in told)

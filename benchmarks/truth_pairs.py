@@ -214,7 +214,7 @@ def findings(data: Path) -> Iterator[Finding]:
             rows,
             least=1,
             most=0.002,
-            label="each that falls, and each whose digits differ, was read",
+            label="wrong as a person read them",
         )
     asked = alpaca(data)
     fates = reasons(SelfDestruction(), conversations(asked)).to_list()

@@ -381,7 +381,7 @@ def _told_answers(asked: int, generation: dict[str, Any]) -> str:
     told = f"  models  {asked:,} answers, {generation['from_store']:,} of them from the store"
     for word in ("spent", "saved"):
         money = ", ".join(f"{amount:,.2f} {currency}" for currency, amount in generation.get(word, {}).items())
-        told += f"; {word} {money}" if money else ""
+        told += f"{', ' if word == 'saved' else '; '}{word} {money}" if money else ""
     return told
 
 

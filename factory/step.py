@@ -40,7 +40,7 @@ class Step(BaseModel, ABC):
     revision: ClassVar[int] = 1
     """Raised when the step's code starts to answer differently: stored outputs of older code are not reused."""
     example: ClassVar[dict[str, str]] = {}
-    """For the docs: `kept` and `dropped`, one text each."""
+    """For the docs, one text each: `kept` and `dropped`, or `before` and `after` of a normaliser."""
     measured_by: ClassVar[tuple[str, ...]] = ()
     """Fields called `min_…` or `max_…` that are no mere thresholds: what is measured (or indexed) depends on them."""
     judged_by: ClassVar[tuple[str, ...]] = ()

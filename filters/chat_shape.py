@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from hala_factory import rows, text
+from hala_factory import marks, rows, text
 from hala_factory.step import Columns, Filter, TextPath, register
 
 _LETTERS = {"system": "s", "user": "u", "assistant": "a"}
@@ -48,19 +48,6 @@ NO_ANSWER += [
     "[removed]",
 ]
 NO_ANSWER += ["tbd", "todo", "لا ينطبق", "غير متوفر", "غير متاح"]
-END_MARKS = ["<|endoftext|>", "<|endofprompt|>", "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>"]
-END_MARKS += ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|end|>", "<|user|>", "<|assistant|>"]
-END_MARKS += [
-    "<|system|>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "[INST]",
-    "[/INST]",
-    "<<SYS>>",
-    "<</SYS>>",
-    "<eos>",
-    "<bos>",
-]
 _LONGEST = 80  # characters; no placeholder is longer, with the white space around it
 _CLOSED, _OPEN = "</s>", "<s>"
 
@@ -90,7 +77,7 @@ class ChatShape(Filter):
     """User messages that say nothing."""
     placeholder_answers: list[str] = Field(default=NO_ANSWER)
     """Assistant messages that say nothing."""
-    end_marks: list[str] = Field(default=[*END_MARKS, _CLOSED])
+    end_marks: list[str] = Field(default=[*marks.END, *marks.BEGINNING, _CLOSED])
     """Texts that must stand in no message."""
 
     def faults(self, columns: Columns) -> list[tuple[str, str]]:
@@ -144,8 +131,8 @@ class ChatShape(Filter):
         )
 
     def _marked(self, content: pl.Expr) -> pl.Expr:
-        marks = [m for m in self.end_marks if m != _CLOSED]
-        found = content.str.contains_any(marks)
+        listed = [m for m in self.end_marks if m != _CLOSED]
+        found = content.str.contains_any(listed)
         if _CLOSED not in self.end_marks:
             return found
         # </s> also closes HTML's strikethrough.

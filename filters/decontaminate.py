@@ -174,19 +174,17 @@ def _detail() -> pl.Expr:
 
 
 def _batches(texts: list[str]) -> Iterator[list[int]]:
-    """Row numbers in runs of about `_BATCH_CHARS` characters, those of ASCII apart: they are read faster."""
-    for plain in (True, False):
-        batch: list[int] = []
-        chars = 0
-        for row, content in enumerate(texts):
-            if content.isascii() is plain:
-                batch.append(row)
-                chars += len(content)
-                if chars >= _BATCH_CHARS:
-                    yield batch
-                    batch, chars = [], 0
-        if batch:
+    """Row numbers in runs of about `_BATCH_CHARS` characters."""
+    batch: list[int] = []
+    chars = 0
+    for row, content in enumerate(texts):
+        batch.append(row)
+        chars += len(content)
+        if chars >= _BATCH_CHARS:
             yield batch
+            batch, chars = [], 0
+    if batch:
+        yield batch
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,8 @@ class Pii(Normaliser):
     """
 
     example: ClassVar[dict[str, str]] = {
-        "kept": "Write to <EMAIL> or call <PHONE>.",
-        "dropped": "Write to sara.h@gmail.com or call +966 50 123 4567.",
+        "before": "Write to sara.h@gmail.com or call +966 50 123 4567.",
+        "after": "Write to <EMAIL> or call <PHONE>.",
     }
 
     step: Literal["pii"] = "pii"

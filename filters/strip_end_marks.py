@@ -9,18 +9,9 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field
 
-from hala_factory import rewriting
+from hala_factory import marks, rewriting
 from hala_factory.step import Columns, Normaliser, TextPath, register
 
-# As the templates of these models write them: GPT-2, T0, Llama, Mistral, Gemma, Qwen, Phi, Command, DeepSeek, OLMo.
-_MARKS = ["<|endoftext|>", "<|endofprompt|>", "<|startoftext|>", "<|end_of_text|>", "<|begin_of_text|>", "<|eot_id|>"]
-_MARKS += ["<|eom_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|eos|>", "<|EOT|>", "<|endofturn|>", "<|pad|>"]
-_MARKS += ["<|end_of_turn|>", "<|end_of_document|>", "<|fim_pad|>", "<|finetune_right_pad_id|>"]
-_MARKS += ["<|BOS_TOKEN|>", "<|EOS_TOKEN|>", "<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|USER_TOKEN|>"]
-_MARKS += ["<|CHATBOT_TOKEN|>", "<|SYSTEM_TOKEN|>", "<|user|>", "<|assistant|>", "<|system|>", "<end_of_turn>"]
-_MARKS += ["<bos>", "<eos>", "<pad>", "<BOS>", "<EOS>", "<PAD>", "<EOT>", "<end_of_utterance>", "[INST]", "[/INST]"]
-_MARKS += ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>"]
-_MARKS += ["[BOS]", "[EOS]", "[PAD]"]
 # The beginning of a turn goes with the role it names.
 _TURN = r"(?:<\|im_start\|>|<start_of_turn>)(?:system|user|assistant|model|tool|developer)?(?:[ \t]*\n|$)"
 _TURN += r"|<\|start_header_id\|>[a-z]{0,20}<\|end_header_id\|>|<\|(?:im_start|start_header_id|end_header_id)\|>"
@@ -72,7 +63,9 @@ class StripEndMarks(Normaliser):
         return {"start_marks": pl.Int32(), "end_marks": pl.Int32()}
 
     def normalise(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        listed = sorted({mark.strip() for mark in [*_MARKS, *self.marks]} - {""}, key=len, reverse=True)
+        listed = sorted(
+            {mark.strip() for mark in [*marks.END, *marks.COMMON, *self.marks]} - {""}, key=len, reverse=True
+        )
         mark = "|".join([_TURN, *map(re.escape, [*listed, _OPEN, _CLOSED])])
         # Both ends of the text are looked at, never all of it.
         whole = rewriting.TEXT.str

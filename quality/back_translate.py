@@ -222,6 +222,6 @@ def chrf(told: str, wanted: str) -> float:
 
 @functools.cache
 def _metric() -> Any:
-    from sacrebleu.metrics import CHRF
+    from sacrebleu.metrics.chrf import CHRF
 
     return CHRF()

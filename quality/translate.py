@@ -219,6 +219,7 @@ class Translate(Ask):
                 pl.col("failure", "detail").drop_nulls().first(),
                 pl.col("fallback").any(),
                 pl.col("row_task").first(),
+                pl.len().alias("texts"),
                 self._rebuilt().alias("new"),
             )
         )
@@ -228,9 +229,7 @@ class Translate(Ask):
         old, new = frame.get_column(self.column), matched.get_column("new")
         return frame.with_columns(
             old.alias(self.kept),
-            new.zip_with(matched.get_column("row").is_in(by_row.get_column("row")), old.cast(new.dtype)).alias(
-                self.column
-            )
+            new.zip_with(matched.get_column("texts").is_not_null(), old.cast(new.dtype)).alias(self.column)
             if self._instructs
             else self._paired(frame, new),
             matched.select(self._translator(called)).to_series().alias("translator"),

@@ -63,7 +63,7 @@ class Form:
         """The verdict in an answer, of which a fence of code may be round. Raises ValueError with what is wrong."""
         fenced = _FENCED.fullmatch(text)
         try:
-            said = json.loads(fenced[1] if fenced else text, object_pairs_hook=_once)
+            said = json.loads(fenced[1] if fenced else text, strict=False, object_pairs_hook=_once)
         except json.JSONDecodeError:
             raise ValueError("not JSON") from None
         except RecursionError:

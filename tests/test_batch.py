@@ -396,7 +396,7 @@ def test_check_tells_what_is_wrong_with_a_batch_model(workshop: Workshop, model:
 def test_vllm_answers_the_files(workshop: Workshop, tmp_path: Path) -> None:
     python = tools.find_vllm()
     assert python is not None
-    known = dict(list(KNOWN.items())[:8])
+    known = dict(list(KNOWN.items())[:4])
     prompts = [(f"Translate everything that follows into Arabic:\n\n{text}", answer) for text, answer in known.items()]
     workshop.write("pairs.json", json.dumps(prompts))
     maker = Path(__file__).parent / "tiny_models.py"
@@ -408,7 +408,7 @@ def test_vllm_answers_the_files(workshop: Workshop, tmp_path: Path) -> None:
         timeout=400,
     )
     assert made.returncode == 0, made.stderr[-2000:]
-    bench(workshop, 4)
+    bench(workshop, 2)
     assert workshop.run(*BUILD).code == 1
     command = [
         str(python), "-m", "vllm.entrypoints.openai.run_batch", "-i", "box/requests-00001.jsonl", "-o", "box/answers.jsonl",
@@ -419,6 +419,7 @@ def test_vllm_answers_the_files(workshop: Workshop, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert not (workshop.folder / "box" / "requests-00002.jsonl").exists()
     told = workshop.build()
-    assert told["rows"] == {"in": 4, "kept": 4, "dropped": {}, "failed": {}}
-    texts = {m["content"] for row in workshop.kept()["messages"] for m in row}
-    assert texts == set(known.values())
+    assert told["rows"] == {"in": 2, "kept": 2, "dropped": {}, "failed": {}}
+    lines = (workshop.folder / "box" / "answers.jsonl").read_text(encoding="utf-8").splitlines()
+    given_ = {json.loads(line)["response"]["body"]["choices"][0]["message"]["content"] for line in lines}
+    assert {m["content"] for row in workshop.kept()["messages"] for m in row} == given_ == set(known.values())

@@ -349,7 +349,7 @@ WRONG = {
     ),
     "unknown engine": (
         "models:\n  x: {engine: llama.cpp, hub: a/b, licence: MIT}\n",
-        "catalog.yaml:2:15: engine: 'llama.cpp' is not known; known are: local, openai, recorded, vllm",
+        "catalog.yaml:2:15: engine: 'llama.cpp' is not known; known are: batch, local, openai, recorded, vllm",
     ),
     "a name that is none": (
         f"sources:\n  Open Orca: {{{GOOD}}}\n",

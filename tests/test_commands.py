@@ -264,7 +264,7 @@ def test_why_of_nothing_says_so(built: Workshop, words: list[str], error: str) -
         (["biuld"], "no command 'biuld'; did you mean 'build'?"),
         (
             ["frobnicate"],
-            "no command 'frobnicate'; known are: build, check, doctor, plan, schema, show, steps, tools,",
+            "no command 'frobnicate'; known are: build, check, doctor, generations, plan, schema, show, steps, tools,",
         ),
         (["build"], "Missing argument 'RECIPE'"),
         (

@@ -41,7 +41,7 @@ DIRT = {
     "wrong_language": {"language.language"},
     "native_arabic": {"language.language"},
     "role_order": {"chat_shape.role_order"},
-    "end_of_text_tail": {"chat_shape.end_of_text"},
+    "end_of_text_tail": {"kept"},
     "junk_symbols": {"language.language", "gopher_quality.too_few_alphabetic_words"},
     "too_short": {"length.too_short", "language.language", "language.low_score"},
     "repetition_loop": {"repetition.top_2_gram", "repetition.top_3_gram", "repetition.top_4_gram"},
@@ -49,7 +49,7 @@ DIRT = {
     "other_numbers": {"kept"},
     "refusal": {"refusal.refusal", "refusal.boilerplate"},
     "rhyme": {"self_destruction.task_breaks"},
-    "test_question": {"decontaminate.contaminated", "decontaminate_ar.contaminated"},
+    "test_question": {"decontaminate.contaminated", "decontaminate_ar.same_question"},
 }
 """For each kind of dirt planted among the sources' rows, what must become of it in this recipe."""
 

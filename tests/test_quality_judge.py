@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from hala_factory import rows
 from hala_factory.errors import BuildError
+from hala_factory.generate import tools
 from hala_factory.quality.controls import PAIRS, planted, read_pairs
 from hala_factory.quality.judge import AXES, Judge
 from hala_factory.quality.verdicts import Verdict
@@ -319,3 +321,38 @@ def test_whatif_on_the_lowest_score_is_a_rebuild(workshop: Workshop) -> None:
             now = set(workshop.kept(name="other")["id"])
             assert flipped == set(workshop.kept()["id"]) ^ now
         assert max(server.texts.values()) == 1
+
+
+# A real server
+
+
+VLLM = tools.find_vllm()
+TINY = Path(__file__).with_name("tiny_models.py")
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.skipif(VLLM is None, reason="no vllm environment (hala-factory tools install vllm)")
+def test_a_real_server_holds_a_model_that_knows_no_json_to_the_form_of_a_verdict(workshop: Workshop) -> None:
+    talk = [["Is it good?", "Well, I would say so."], ["Name a river.", "The Nile, of course."]]
+    known = workshop.write("talk.json", json.dumps(talk))
+    made = [str(VLLM), str(TINY), "llama", str(known), str(workshop.folder / "model")]
+    done = subprocess.run(made, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    workshop.rows("pairs.jsonl", [{"en": en, "ar": ar} for en, ar in PAIRS])
+    entry = {"path": "pairs.jsonl", "rows": "pair", "columns": {"en": "en", "ar": "ar"}, "language": ["en", "ar"]}
+    tiny = {"engine": "vllm", "path": "model", "context": 2048, "licence": "CC0-1.0"}
+    workshop.catalog({"pairs": entry}, {"tiny": tiny})
+    judge = {"step": "judge", "model": "tiny", "source": "translation.en", "target": "translation.ar", "retries": 0}
+    scores = {**judge, "name": "scores", "form": "rubric", "min_score": None, "max_tokens": 96}
+    workshop.recipe(["pairs"], [scores, {**judge, "max_tokens": 32}])
+    told = workshop.build()
+    assert told["rows"]["failed"] == {}
+    assert told["rows"]["kept"] + told["rows"]["dropped"].get("judge.rejected", 0) == len(PAIRS)
+    both = pl.concat([workshop.kept(), workshop.lost()], how="diagonal")
+    assert both.select(pl.col(f"scores.{axis}").is_between(1, 5).all() for axis in AXES).row(0) == (True,) * 5
+    assert set(both["judge.verdict"]) <= {"accept", "reject"}
+    assert told["generation"]["requests"] == 2 * (len(PAIRS) + 20)
+    proofs = [s["proof"] for s in workshop.manifest()["stages"] if s["kind"] == "ask"]
+    assert [p["controls"] for p in proofs] == [20, 20]
+    assert not any(w["said"] == "unparseable" for p in proofs for w in p["wrong"])

@@ -114,6 +114,8 @@ def test_a_build_asks_two_models_and_its_questions_can_be_compared(workshop: Wor
         assert stage["generation"]["model"]["requests"] == len(big.seen) == 5  # row 2 was drawn three times
         asked = len(small.seen), len(big.seen)
         recipe = workshop.folder / "recipe.yaml"
-        recipe.write_text(recipe.read_text().replace("name: small", "name: other"))
-        assert workshop.build()["digest"]
+        recipe.write_text(recipe.read_text().replace("translator: small", "translator: small\n  max_chars: 900"))
+        again = workshop.build()
+        assert again["digest"] == told["digest"]
+        assert again["generation"]["from_store"] == again["generation"]["requests"] > 0
         assert (len(small.seen), len(big.seen)) == asked

@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from hala_factory import rows, structure
+from hala_factory import rows, structure, tasks
 from hala_factory.generate.answers import Answer, Unit
 from hala_factory.quality.failures import FAILURES, Judge, echoing, leaking, looping, refusing
 from hala_factory.quality.ladder import RETRIES, Rung, Translation
+from hala_factory.quality.self_referential import held_back, restored
 from hala_factory.quality.translate import Translate
 
 ARABIC = "نص عربي يكفي طوله لكي يحكم عليه بحروفه"
@@ -421,3 +422,170 @@ def test_the_structure_of_what_comes_out_is_that_of_what_went_in() -> None:
     done = translate(text, Fake(arabic))
     assert done.failure is None
     assert structure.difference(text, done.text) == {}
+
+
+# Repairs, and a model to fall back on
+
+
+def test_marks_that_came_back_in_another_spelling_are_repaired_and_counted() -> None:
+    fake = Fake("اقرأ <x١/> ثم x2 الآن.")
+    done = translate("Read `f` and then {name} now.", fake)
+    assert (done.text, done.failure, done.requests) == ("اقرأ `f` ثم {name} الآن.", None, 1)
+    assert done.repairs == 2
+
+
+def test_a_span_that_came_back_in_another_spelling_is_repaired() -> None:
+    fake = Fake("اقرأ الآن.", "اقرأ ``f(١)`` الآن.")
+    done = translate("Read `f(1)` now.", fake)
+    assert (done.text, done.failure, done.requests, done.repairs) == ("اقرأ `f(1)` الآن.", None, 2, 1)
+
+
+def fallen_back(text: str, first: Fake, second: Fake, **fields: Any) -> Translation:
+    some = step(fallback_model="stronger", **fields)
+    assert some.asked() == {"model": "m", "fallback_model": "stronger"}
+    return asyncio.run(some.reply(text, {"model": first, "fallback_model": second}))
+
+
+def test_the_fallback_model_is_asked_last_and_only_for_what_failed() -> None:
+    good, bad = "The first paragraph has words. " * 3, "The second paragraph has others. " * 3
+    first, second = Fake(lambda t: LOOP if "second" in t else arabic(t)), Fake(arabic)
+    done = fallen_back(good + "\n\n" + bad, first, second, max_chars=110)
+    assert done.failure is None
+    assert [t.count("first") for t in first.asked if "second" not in t] == [3]
+    assert [temperature for temperature, _, _ in first.sampling] == [0, 0, 0.3, 0.3, 0.3, 0.3]  # warm, and in halves
+    assert second.asked == [bad.strip()]
+    assert (done.fallback, done.requests) == (True, len(first.asked) + 1)
+
+
+def test_the_fallback_model_climbs_the_same_ladder_and_the_detail_tells_of_it() -> None:
+    first, second = Fake("اقرأ الآن."), Fake("اقرأ الآن.", "اقرأ `f` الآن.")
+    done = fallen_back("Read `f` now.", first, second, retries={"broken_structure": [{"mask": False}]})
+    assert second.asked == ["Read <x1/> now.", "Read `f` now."]
+    assert (done.text, done.failure) == ("اقرأ `f` الآن.", None)
+    lost = fallen_back(ENGLISH, Fake(ENGLISH), Fake(LOOP))
+    assert lost.failure == "loop"
+    assert lost.detail.endswith("(before: echo, echo, loop, loop)")
+
+
+def test_a_rung_may_name_the_fallback_model_and_is_passed_over_without_one() -> None:
+    table = {"echo": [{"model": "fallback_model", "temperature": 0.5}]}
+    second = Fake(ARABIC)
+    assert fallen_back(ENGLISH, Fake(ENGLISH), second, retries=table).text == ARABIC
+    assert second.sampling == [(0.5, 1024, None)]
+    alone = Fake(ENGLISH)
+    assert translate(ENGLISH, alone, retries=table).failure == "echo"
+    assert len(alone.asked) == 1
+
+
+def test_what_is_not_recorded_is_asked_of_the_fallback_model() -> None:
+    second = Fake(arabic)
+    done = fallen_back("Read `f` now.", Fake(Answer("", "miss"), unit="text"), second)
+    assert (done.text, done.failure, done.fallback) == ("كلمة4 `f` كلمة3.", None, True)
+    assert second.asked == ["Read <x1/> now."]
+    recorded = fallen_back(ENGLISH, Fake(ENGLISH), Fake(ARABIC, unit="text"))
+    assert (recorded.text, recorded.failure) == (ARABIC, None)
+
+
+def test_a_model_cannot_fall_back_on_itself() -> None:
+    with pytest.raises(ValidationError, match="both 'm'"):
+        step(fallback_model="m")
+
+
+def test_the_row_says_which_models_wrote_it_and_how_much_was_repaired() -> None:
+    there = frame(conversation("a"), conversation("b", "a"))
+    done = {"a": Translation("ألف", requests=1), "b": Translation("باء", requests=3, repairs=2, fallback=True)}
+    after = step(fallback_model="s").apply(there, done, {"model": "m", "fallback_model": "s"})
+    assert after["translator"].to_list() == ["m", "m, s"]
+    assert after["translate.repairs"].to_list() == [0, 2]
+
+
+# Tasks about their own words
+
+TURKISH = conversation('Translate the word "cat" into Turkish.', "kedi", "Why is that?", "It is so.")
+GRAMMAR = conversation("Fix the grammar in the sentence:\n\nHe go home.", "He goes home.")
+PLAIN = conversation("Name a fruit.", "An apple.")
+
+
+@pytest.mark.parametrize(
+    ("policy", "questions", "failures", "routes"),
+    [
+        (
+            "translate",
+            [TURKISH[0]["content"], "kedi", "Why is that?", "It is so.", GRAMMAR[0]["content"], "He goes home.", "Name a fruit.", "An apple."],
+            [None] * 3,
+            ["", "", ""],
+        ),
+        ("skip", ["Name a fruit.", "An apple."], ["self_referential", "self_referential", None], ["", "", ""]),
+        ("keep_english", ["Name a fruit.", "An apple."], [None] * 3, ["keep_english", "keep_english", ""]),
+        (
+            "instruction_only",
+            ["Translate the word {text_1} into Turkish.", "Why is that?", "It is so.", "Fix the grammar in the sentence:", "Name a fruit.", "An apple."],
+            [None] * 3,
+            ["instruction_only", "instruction_only", ""],
+        ),
+    ],
+)  # fmt: skip
+def test_a_policy_says_what_becomes_of_tasks_about_their_own_words(
+    policy: str, questions: list[str], failures: list[str | None], routes: list[str]
+) -> None:
+    there = frame(TURKISH, GRAMMAR, PLAIN)
+    some = step(self_referential=policy)
+    assert some.questions(there) == questions
+    after = some.apply(there, {q: Translation(f"«{q}»", requests=1) for q in questions}, CALLED)
+    assert dict(after.schema) == {**there.schema, **some.writes(dict(there.schema))}
+    assert after["translate.task"].to_list() == ["language", "grammar", ""]
+    assert after["translate.failure"].to_list() == failures
+    assert after["translate.routed"].to_list() == routes
+    assert after["messages_en"].to_list() == there["messages"].to_list()
+    if policy in ("skip", "keep_english"):
+        assert after["messages"].to_list()[:2] == [TURKISH, GRAMMAR]
+        assert after["translator"].to_list() == [None if policy == "keep_english" else "m"] * 2 + ["m"]
+
+
+def test_of_a_task_only_the_instruction_is_translated_and_its_payload_and_answer_stay() -> None:
+    there, some = frame(TURKISH, GRAMMAR), step(self_referential="instruction_only")
+    fake = Fake(
+        "ترجم الكلمة <x1/> إلى التركية.", "ولماذا ذلك؟", "الأمر كذلك.", "صحح القواعد النحوية في الجملة التالية:"
+    )
+    asked = {q: asyncio.run(some.reply(q, {"model": fake})) for q in some.questions(there)}
+    after = some.apply(there, asked, CALLED)
+    assert after["messages"].to_list() == [
+        conversation('ترجم الكلمة "cat" إلى التركية.', "kedi", "ولماذا ذلك؟", "الأمر كذلك."),
+        conversation("صحح القواعد النحوية في الجملة التالية:\n\nHe go home.", "He goes home."),
+    ]
+    assert after["translate.failure"].to_list() == [None, None]
+
+
+def test_an_instruction_that_lost_the_place_of_its_payload_is_a_broken_one() -> None:
+    some = step(self_referential="instruction_only", protect=False)
+    question = "Translate the word {text_1} into Turkish."
+    after = some.apply(frame(TURKISH[:2]), {question: Translation("ترجم الكلمة إلى التركية.")}, CALLED)
+    assert after["translate.failure"].to_list() == ["broken_structure"]
+    assert "{text_1} stands 0 times" in after["translate.detail"][0]
+
+
+PAYLOADS = [
+    ("Translate 'good morning' into French.", ["'good morning'"]),
+    ('Don\'t count the letters in “cat” or "dog".', ["“cat”", '"dog"']),
+    ("How many words are in this sentence?\nThe cat sat.", ["The cat sat."]),
+    ("Correct the spelling: Wher is it?", ["Wher is it?"]),
+    ("Task:\nFix the grammar in this text:\n\nHe go.\n\nShe go.\n", ["He go.\n\nShe go."]),
+    ('Find a rhyme for "time: now" and "day".', ['"time: now"', '"day"']),
+    ("Write a limerick about the teacher's dog.", []),
+]
+
+
+@pytest.mark.parametrize(("asked", "wanted"), PAYLOADS)
+def test_the_payload_of_a_task_is_what_is_quoted_and_what_follows_its_instruction(
+    asked: str, wanted: list[str]
+) -> None:
+    assert [asked[a:b] for a, b in tasks.payload(asked)] == wanted
+    instruction, held = held_back(asked)
+    assert restored(instruction, held) == asked
+    assert all(stretch not in instruction for stretch in wanted)
+
+
+@pytest.mark.parametrize("fields", [{"from": "fr"}, {"fields": ["translation.en"]}])
+def test_a_policy_is_refused_where_tasks_cannot_be_told(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="self_referential"):
+        step(self_referential="skip", **fields)

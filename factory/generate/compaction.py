@@ -103,7 +103,7 @@ def _merge(folder: Path, paths: list[Path]) -> None:
     merged = segments.segment_path(folder, hashlib.sha256("\n".join(names).encode()).hexdigest()[:12])
     heads = [segments.head(path, number) for number, path in enumerate(paths)]
     counts = segments.counting(heads)
-    oldest = sorted(range(len(paths)), key=lambda number: heads[number]["time"].min())
+    oldest = sorted(range(len(paths)), key=lambda number: heads[number]["time"].sort()[0])
 
     def kept() -> Iterator[pa.Table]:
         for number in oldest:

@@ -110,11 +110,13 @@ def row_count(path: Path) -> int:
 
 def head(answers: Path | pa.Table, number: int) -> pl.DataFrame:
     """What decides which of several answers counts: `key`, `time`, `refused`, of a segment, and its number."""
-    table = answers
+    columns = ["key", "time", "error"]
     if isinstance(answers, Path):
         with opened(answers) as file:
-            table = file.read(["key", "time", "error"], use_threads=False)
-    frame = pl.DataFrame(pl.from_arrow(table.select(["key", "time", "error"])))
+            table = file.read(columns, use_threads=False)
+    else:
+        table = answers.select(columns)
+    frame = pl.DataFrame(pl.from_arrow(table))
     return frame.select("key", "time", pl.col("error").is_not_null().alias("refused"), pl.lit(number).alias("segment"))
 
 

@@ -154,7 +154,7 @@ def _rows(path: Path, file: str) -> Iterator[tuple[int, str, str]]:
             if row["id"]:
                 yield reader.line_num, row["id"].strip(), row["translation"] or ""
     except csv.Error as e:
-        raise InputError(Fault(file, reader.line_num, 1, f"not CSV: {e}")) from None
+        raise InputError(Fault(file, reader.reader.line_num, 1, f"not CSV: {e}")) from None
 
 
 def _rows_jsonl(text: str, file: str) -> Iterator[tuple[int, str, str]]:

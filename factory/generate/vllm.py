@@ -85,9 +85,12 @@ class VllmEngine:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """The checkpoint, its quantisation, and those arguments of the server that decide answers."""
+        """The checkpoint, its quantisation, and those arguments of the server that decide answers.
+
+        Of a file that they name (a chat template), its content counts.
+        """
         of = checkpoints.identity(self.name, self._checkpoint, self._revision, self._digests)
-        serve = deciding(self._model.serve)
+        serve = [_by_content(argument, self._digests) for argument in deciding(self._model.serve)]
         return {**of, "quantisation": self._model.quantisation, **({"serve": serve} if serve else {})}
 
     async def __aenter__(self) -> Self:
@@ -193,9 +196,9 @@ class VllmEngine:
             "--served-model-name": self.name,
             "--host": "127.0.0.1",
             "--port": str(port),
-            "--max-model-len": str(self._model.context),
             # a model that may put white space between the parts of JSON can do so until its tokens are spent
             "--structured-outputs-config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
+            "--max-model-len": str(self._model.context),
         }
         if self._revision and isinstance(self._checkpoint, str):
             chosen |= {"--revision": self._revision, "--tokenizer-revision": self._revision}
@@ -218,6 +221,11 @@ def deciding(serve: list[str]) -> list[str]:
         else:
             arguments[-1] += f"={part}"
     return sorted(a for a in arguments if a.partition("=")[0] not in EXECUTION)
+
+
+def _by_content(argument: str, digests: Callable[[Path], str]) -> str:
+    flag, _, value = argument.partition("=")
+    return f"{flag}=sha256:{digests(Path(value))}" if value and Path(value).is_file() else argument
 
 
 def _given(serve: list[str], flag: str) -> bool:
