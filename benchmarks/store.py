@@ -1,10 +1,11 @@
-"""The generation store at size: seconds to open, lookups a second, bytes in memory and on disk, compaction.
+"""The generation store at size: seconds to open, time of a lookup, bytes in memory and on disk, compaction.
 
     python benchmarks/store.py [--answers N] [--segment-rows N]
 
-Synthetic answers (prompts and answers of 60 words, as a paragraph has) are written as a build writes them: one by one
-through the journal, in segments. Then the store is opened, asked in the order of writing (as a replay does), in random
-order, and for what it has not; and compacted. Memory is what the process holds more after opening.
+Synthetic answers (prompts and answers of 60 words, as a paragraph has) stand in segments as builds leave them; a part
+of them is written one by one through the journal, to time that. The store is opened, asked in the order of writing (as
+a replay does), in random order, and for what it has not; then compacted, and measured again. Times are of the CPU, so
+that neighbours on the machine do not count; memory is what the index holds, and what the process holds more.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+
 from hala_factory.generate import segments
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
 from hala_factory.generate.compaction import compact
 from hala_factory.generate.store import SEGMENT_ROWS, GenerationStore
 
 MODEL = ModelIdentity("synthetic", {"model": "synthetic"})
+WRITTEN = 20_000
 LOOKUPS = 20_000
 RANDOM_LOOKUPS = 2_000
 
@@ -35,12 +39,17 @@ def main() -> None:
     parser.add_argument("--answers", type=int, default=1_000_000)
     parser.add_argument("--segment-rows", type=int, default=SEGMENT_ROWS)
     asked = parser.parse_args()
+    texts = list(paragraphs(5_000))
     with tempfile.TemporaryDirectory(prefix="hala-bench-") as name:
         root = Path(name)
         folder = root / MODEL.folder
         print("| what | figure |\n|---|---|")
-        seconds = timed(lambda: write(root, asked.answers, asked.segment_rows))
-        say("answers written through the journal", f"{asked.answers / seconds:,.0f} a second")
+        written = min(WRITTEN, asked.answers // 2)
+        seconds = timed(lambda: write(root, written, asked.segment_rows, texts))
+        say("an answer written, through the journal and into a segment", f"{1e6 * seconds / written:.0f} µs")
+        for start in range(written, asked.answers, asked.segment_rows):
+            table = rows(range(start, min(asked.answers, start + asked.segment_rows)), texts)
+            segments.write(segments.segment_path(folder, f"{start:012d}"), [table])
         measure(root, asked.answers, "before the compaction")
         seconds = timed(lambda: compact(folder, many=2))
         say("compaction of all segments", f"{seconds:.1f} s, {asked.answers / seconds:,.0f} answers a second")
@@ -49,21 +58,19 @@ def main() -> None:
 
 def measure(root: Path, answers: int, when: str) -> None:
     """Open and ask."""
-    folder = root / MODEL.folder
-    files = segments.standing(folder)
+    files = segments.standing(root / MODEL.folder)
     say(f"segments {when}", f"{len(files)}, {sum(f.stat().st_size for f in files) / answers:.0f} bytes an answer")
     gc.collect()
-    before = resident()
-    started = time.monotonic()
+    before, started = resident(), time.process_time()
     with GenerationStore(root, MODEL) as store:
-        say(f"open {when}", f"{time.monotonic() - started:.2f} s")
+        say(f"open {when}", f"{time.process_time() - started:.2f} s")
         held = sum(r.prefix.nbytes + r.segment.nbytes + r.row.nbytes for r in store._runs)
-        gc.collect()
         more = max(0, resident() - before)
         say(f"memory {when}", f"{held / answers:.0f} bytes an answer (the process: {more / answers:.0f})")
         first = random.Random(2).randrange(max(1, answers - LOOKUPS))
         in_order = [key(n) for n in range(first, min(answers, first + LOOKUPS))]
-        anywhere = [key(random.Random(n).randrange(answers)) for n in range(RANDOM_LOOKUPS)]
+        chance = random.Random(3)
+        anywhere = [key(chance.randrange(answers)) for _ in range(RANDOM_LOOKUPS)]
         absent = [key(answers + n) for n in range(LOOKUPS)]
         for words, keys, found in (
             ("stored, in the order of writing", in_order, True),
@@ -71,10 +78,7 @@ def measure(root: Path, answers: int, when: str) -> None:
             ("not stored", absent, False),
         ):
             seconds = timed(lambda keys=keys, found=found: ask(store, keys, found))  # type: ignore[misc]
-            say(
-                f"lookups {when}, {words}",
-                f"{len(keys) / seconds:,.0f} a second, {1e6 * seconds / len(keys):.0f} µs each",
-            )
+            say(f"a lookup {when}, {words}", f"{1e6 * seconds / len(keys):.0f} µs")
 
 
 def ask(store: GenerationStore, keys: list[str], found: bool) -> None:
@@ -83,20 +87,34 @@ def ask(store: GenerationStore, keys: list[str], found: bool) -> None:
         assert (store.get(each) is not None) is found
 
 
-def write(root: Path, answers: int, rows: int) -> None:
+def write(root: Path, answers: int, in_a_segment: int, texts: list[str]) -> None:
     """Put so many answers, as a build does."""
-    texts = paragraphs()
-    with GenerationStore(root, MODEL, segment_rows=rows) as store:
+    with GenerationStore(root, MODEL, segment_rows=in_a_segment) as store:
         for n in range(answers):
-            request = Request((("user", f"{n} {next(texts)}"),), 0.0, 1024)
-            store.put(key(n), request, Answer(next(texts), "stop", 90, 110))
+            request = Request((("user", f"{n} {texts[n % len(texts)]}"),), 0.0, 1024)
+            store.put(key(n), request, Answer(f"{texts[-(n % len(texts))]} {n}", "stop", 90, 110))
 
 
-def paragraphs() -> Iterator[str]:
+def rows(numbers: range, texts: list[str]) -> pa.Table:
+    """The rows of a segment."""
+    count, many = len(numbers), len(texts)
+    same = {"temperature": 0.0, "max_tokens": 1024, "seed": None, "finish_reason": "stop", "prompt_tokens": 90}
+    same |= {"output_tokens": 110, "error": None, "schema": None}
+    columns = {
+        "key": [key(n) for n in numbers],
+        "messages": [[{"role": "user", "content": f"{n} {texts[n % many]}"}] for n in numbers],
+        "answer": [f"{texts[-(n % many)]} {n}" for n in numbers],
+        "time": [1_760_000_000_000 + n for n in numbers],
+        **{name: [value] * count for name, value in same.items()},
+    }
+    return pa.table([pa.array(columns[f.name], f.type) for f in segments.SEGMENT], schema=segments.SEGMENT)
+
+
+def paragraphs(count: int) -> Iterator[str]:
     """Texts of 60 words."""
     chance = random.Random(1)
     words = [hashlib.md5(str(n).encode()).hexdigest()[: chance.randrange(2, 9)] for n in range(20_000)]
-    while True:
+    for _ in range(count):
         yield " ".join(chance.choices(words, k=60))
 
 
@@ -112,10 +130,10 @@ def resident() -> int:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds that it takes."""
-    started = time.monotonic()
+    """Seconds of the CPU that it takes."""
+    started = time.process_time()
     work()
-    return time.monotonic() - started
+    return time.process_time() - started
 
 
 def say(what: str, figure: str) -> None:

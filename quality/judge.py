@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -16,6 +15,7 @@ from hala_factory.fingerprint import file_digest
 from hala_factory.generate.asking import Answerer
 from hala_factory.quality.controls import BAD, PAIRS, Control, planted, read_pairs
 from hala_factory.quality.prompts import filled, named, require
+from hala_factory.quality.together import together
 from hala_factory.quality.translate import LanguageCode
 from hala_factory.quality.verdicts import Form, Verdict, ask_verdict
 from hala_factory.step import Ask, Columns, Share, TextPath, register
@@ -173,7 +173,7 @@ class Judge(Ask):
         if not self.controls or models["model"].unit == "text":
             return {}
         items = planted(self.controls, self._pairs())
-        said = await asyncio.gather(*(self._ask(item.source, item.target, models["model"]) for item in items))
+        said = await together(self._ask(item.source, item.target, models["model"]) for item in items)
         agreed = [self._agrees(item, verdict) for item, verdict in zip(items, said, strict=True)]
         kinds: dict[str, dict[str, int]] = {
             kind: {

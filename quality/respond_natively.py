@@ -13,10 +13,11 @@ from hala_factory import rows
 from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import Judge
 from hala_factory.quality.generate import NO_INSTRUCTION
-from hala_factory.quality.ladder import RETRIES, Ladder
+from hala_factory.quality.ladder import RETRIES, Ladder, Translation
 from hala_factory.quality.prompts import filled, named, require
 from hala_factory.quality.scripts import LETTER
 from hala_factory.quality.teacher import Reply, Taught, Turns, conversation, instruction, measured
+from hala_factory.quality.together import together
 from hala_factory.quality.translate import LanguageCode
 from hala_factory.step import Columns, Name, register
 from hala_factory.structure import prose
@@ -107,19 +108,23 @@ class RespondNatively(Taught):
         return list(dict.fromkeys(turns for turns in found if turns is not None))
 
     async def reply(self, question: Turns, models: Mapping[str, Answerer]) -> Native:
-        """The turns translated one after another, each whole, and the teacher's answer to them."""
-        ladder, turns, requests = self._ladder(models["translator"]), list(question), 0
-        for number, (role, content) in enumerate(question):
-            if not LETTER.search(prose(content) if self.protect else content):
-                continue
-            done = await ladder.translate(content)
-            requests += done.requests
-            turns[number] = (role, done.text)
-            if done.failure is not None:
-                detail = f"translating message {number + 1} ({role}): {done.detail}"
-                return Native(tuple(turns), Reply("", done.failure, detail, requests=requests))
-        said = await self.teacher(models, self.to).answer(tuple(turns))
-        return Native(tuple(turns), replace(said, requests=said.requests + requests))
+        """The turns translated, each by itself, and the teacher's answer to them."""
+        ladder = self._ladder(models["translator"])
+        done = await together(self._translated(content, ladder) for _, content in question)
+        turns = tuple((role, each.text) for (role, _), each in zip(question, done, strict=True))
+        requests = sum(each.requests for each in done)
+        for number, ((role, _), each) in enumerate(zip(question, done, strict=True), 1):
+            if each.failure is not None:
+                detail = f"translating message {number} ({role}): {each.detail}"
+                return Native(turns, Reply("", each.failure, detail, requests=requests))
+        said = await self.teacher(models, self.to).answer(turns)
+        return Native(turns, replace(said, requests=said.requests + requests))
+
+    async def _translated(self, content: str, ladder: Ladder) -> Translation:
+        """One message; one without a letter outside code and formulas stays as it is."""
+        if not LETTER.search(prose(content) if self.protect else content):
+            return Translation(content)
+        return await ladder.translate(content)
 
     def _ladder(self, ask: Answerer) -> Ladder:
         prompt = filled(self.prompt, language=named(self.to))

@@ -22,6 +22,7 @@ from hala_factory.generate.answers import Answer
 from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import looping, misspeaking, refusing
 from hala_factory.quality.prompts import filled, require
+from hala_factory.quality.together import together
 from hala_factory.quality.verdicts import WARM, Form, Verdict, ask_verdict
 from hala_factory.step import Ask, Columns
 from hala_factory.validation import FieldError
@@ -123,8 +124,9 @@ class Teacher:
     async def answer(self, turns: Turns) -> Reply:
         """The answer to the last of `turns`."""
         drawn: list[Draw] = []
-        all_of_them = self.longest or self.referee is not None
-        while len(drawn) < self.samples and (all_of_them or not _good(drawn)):
+        if self.longest or self.referee is not None:
+            drawn = await together(self._draw(turns, number) for number in range(self.samples))
+        while len(drawn) < self.samples and not _good(drawn):
             drawn.append(await self._draw(turns, len(drawn)))
         again: Counter[str] = Counter()
         while not _good(drawn):
@@ -147,7 +149,7 @@ class Teacher:
 
     async def _best(self, turns: Turns, good: list[Draw], referee: Referee, counts: Reply) -> Reply:
         """The answer with the best score; one on which there is no verdict is taken only for want of any other."""
-        verdicts = [await referee.score(turns, draw.text) for draw in good]
+        verdicts = await together(referee.score(turns, draw.text) for draw in good)
         counts = replace(counts, requests=counts.requests + sum(v.requests for v in verdicts))
         scored = [(int(v.values["score"]), d) for v, d in zip(verdicts, good, strict=True) if v.values is not None]
         if not scored:

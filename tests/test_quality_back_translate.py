@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -53,6 +53,7 @@ def dropped(after: pl.DataFrame, some: BackTranslate) -> list[bool]:
     return measured.select(rule.alias("r"))["r"].to_list()
 
 
+@settings(deadline=None)  # the first call imports sacreBLEU
 @given(st.text(max_size=80))
 def test_chrf_is_whole_for_a_text_with_itself_and_within_its_bounds(text: str) -> None:
     assert 0 <= chrf(text, BAKERY) <= 100

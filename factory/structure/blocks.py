@@ -175,8 +175,9 @@ def _unfenced_code(text: str, starts: list[int], marked: list[Span]) -> list[Spa
 
 
 def _places(text: str, starts: list[int], tokens: list[Token]) -> Iterator[Place]:
-    depth = 0
+    depth = inside = 0
     for token in tokens:
+        inside += token.nesting * (token.type.startswith(("list_item", "blockquote")))
         first, last = token.map or (0, 0)
         start = starts[min(first, len(starts) - 1)]
         match token.type:
@@ -195,7 +196,7 @@ def _places(text: str, starts: list[int], tokens: list[Token]) -> Iterator[Place
             case "fence" | "code_block":
                 yield Place(start, "code")
             case "paragraph_open" | "html_block":
-                yield Place(start, "paragraph")
+                yield Place(start, "paragraph" + (f" at {inside}" if inside else ""))
             case "tr_open":
                 yield from _row(text, start, starts[min(last, len(starts) - 1)])
 

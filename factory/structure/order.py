@@ -33,20 +33,20 @@ _SENTENCE_END = re.compile(r"[.!?؟…。！？]+[\"'»”’)\]*_]*\s+(?![a-z])
 
 
 def moved(source: Told, target: Told) -> Differing:
-    """The marks that come in another order, else the anchors that stand in another part.
+    """The parts that come in another order, else the anchors that stand in another part.
 
     Both texts have the same multisets of spans and marks.
     """
     places = [blocks(text).places for text, _ in (source, target)]
-    marks = [[p for p in there if p.marked] for there in places]
-    words = [[p.word for p in there] for there in marks]
+    parts = [_joined(there) for there in places]
+    words = [[p.word for p in there] for there in parts]
     if words[0] != words[1]:
-        if [w for w in words[0] if w != "code"] == [w for w in words[1] if w != "code"]:
-            return (), ()  # a block of prose that is indented here and not there
         n = next((n for n, (a, b) in enumerate(zip(*words, strict=False)) if a != b), min(map(len, words)))
-        return tuple(_numbered(w, n) for w in words[0][n : n + 1]), tuple(_numbered(w, n) for w in words[1][n : n + 1])
+        lacks, adds = ([f"{w} as part {n + 1}" for w in there[n : n + 1]] for there in words)
+        return tuple(lacks), tuple(adds)
     whole = [p.word for p in places[0]] == [p.word for p in places[1]]
-    parts = places if whole else marks
+    if whole:
+        parts = [list(there) for there in places]
     anchored = [_anchored(*told, there) for told, there in zip((source, target), parts, strict=True)]
     lacks, adds = [], []
     for anchor in sorted(anchored[0].keys() & anchored[1].keys()):
@@ -57,6 +57,15 @@ def moved(source: Told, target: Told) -> Differing:
     if whole and not lacks:
         return _out_of_sentence(source, target, (places[0], places[1]))
     return tuple(lacks), tuple(adds)
+
+
+def _joined(places: Sequence[Place]) -> list[Place]:
+    """The parts, paragraphs that follow each other being one, and blocks indented here and there left out."""
+    parts: list[Place] = []
+    for place in places:
+        if place.marked or not parts or parts[-1].word != place.word:
+            parts.append(place)
+    return parts
 
 
 def _out_of_sentence(source: Told, target: Told, places: tuple[Sequence[Place], Sequence[Place]]) -> Differing:
@@ -90,10 +99,6 @@ def _sentences(text: str, spans: Sequence[tuple[Span, str]], parts: Sequence[Pla
         if i < 0 or spans[i][0].end <= m.start():
             found[bisect_right(begins, m.start())].append(m.end())
     return found
-
-
-def _numbered(word: str, n: int) -> str:
-    return f"{word} as mark {n + 1}"
 
 
 def _named(parts: Sequence[Place], n: int) -> str:
