@@ -67,11 +67,11 @@ WORDS = [
 ]
 """What the model of words knows: none is a number, a dual or a question."""
 MARK = re.compile(r"<([a-z]+)([0-9]+)/>")
-WORD = re.compile(r"(<[a-z]+[0-9]+/>)|[A-Za-z]+(?:['’][A-Za-z]+)*")
+WORD = re.compile(r"(<[a-z]+[0-9]+/>)|(?<![A-Za-z0-9])[A-Za-z]+(?:['’][A-Za-z]+)*(?![A-Za-z0-9])")
 
 
 def arabic(text: str) -> str:
-    """Every word outside marks becomes an Arabic one, always the same; nothing else changes but question marks."""
+    """Every word outside marks becomes an Arabic one, always the same; names with digits (`IPv4`) stay."""
 
     def word(m: re.Match[str]) -> str:
         return m[1] or WORDS[int(hashlib.sha1(m[0].lower().encode()).hexdigest(), 16) % len(WORDS)]

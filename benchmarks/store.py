@@ -23,6 +23,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from hala_factory.generate import segments
+from hala_factory.generate import store as generation_store
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
 from hala_factory.generate.compaction import compact
 from hala_factory.generate.store import SEGMENT_ROWS, GenerationStore
@@ -50,6 +51,7 @@ def main() -> None:
         for start in range(written, asked.answers, asked.segment_rows):
             table = rows(range(start, min(asked.answers, start + asked.segment_rows)), texts)
             segments.write(segments.segment_path(folder, f"{start:012d}"), [table])
+        generation_store.MANY = asked.answers  # none at a close
         measure(root, asked.answers, "before the compaction")
         seconds = timed(lambda: compact(folder, many=2))
         say("compaction of all segments", f"{seconds:.1f} s, {asked.answers / seconds:,.0f} answers a second")

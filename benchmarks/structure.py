@@ -117,7 +117,7 @@ def where(source: str, target: str) -> str:
 
 def shape(line: str) -> list[str]:
     """What of a line is in no language, in any order."""
-    return sorted(re.findall(r"[^\s\u0600-\u06ff“”‘’]+", line))
+    return sorted(re.findall(r"[A-Za-z0-9_]+|[`{}<>|#%$\[\]\\]", line))
 
 
 # The ladder at work
@@ -194,7 +194,9 @@ def survival(
         ok and [shape(line) for line in d.text.split("\n")] == [shape(line) for line in h.text.split("\n")]
         for d, h, ok in zip(done, honest, fine, strict=True)
     ]
-    wrong = [(t, d.text) for t, d, ok, whole in zip(texts, done, fine, same, strict=True) if ok and not whole]
+    rows = zip(texts, done, honest, fine, same, strict=True)
+    astray = [(t, d.text, h.text) for t, d, h, ok, whole in rows if ok and not whole]
+    wrong = [(t, said) for t, said, _ in astray]
     dropped = wrong_numbers(wrong)
     return Survival(
         misbehaviour,
@@ -206,7 +208,7 @@ def survival(
         sum(w and d.requests > h.requests for w, d, h in zip(same, done, honest, strict=True)),
         len(fine) - sum(fine),
         sum(dropped),
-        tuple(where(*pair) for pair, found in zip(wrong, dropped, strict=True) if not found),
+        tuple(where(h, said) for (_, said, h), found in zip(astray, dropped, strict=True) if not found),
     )
 
 

@@ -47,7 +47,10 @@ class Decontaminate(Filter):
     only where all its choices stand as well. Choices alone are no match. `detail` names benchmark and row for every
     language that has a match, `benchmark`, `test_row` and `matched` are those of the largest share.
 
-    FIGURES
+    Of 38,250 real questions (MMLU, GSM8K, XQuAD, ARCD and others, 13,409 of them Arabic) this finds 99.7 % as they
+    stand and 88 % with a tenth of their words changed; runs of 8 words that hold half of a question, as Tülu 3 looks
+    for them (arXiv 2411.15124), find 82 and 59 %. Of 91,509 real rows 20 fall, of which 12 do ask a test's question;
+    by runs 2 fall (`benchmarks/truth_decontamination.py`). An index takes 32 bytes for each word of the questions.
     """
 
     example: ClassVar[dict[str, str]] = {

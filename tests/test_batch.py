@@ -220,6 +220,30 @@ def test_what_fails_in_every_batch_is_a_failed_row_in_the_end(workshop: Workshop
     assert "completion window expired. (in 3 batches)" in workshop.lost()["detail"][0]
 
 
+def test_what_a_model_has_to_prove_is_a_round_of_its_own(workshop: Workshop) -> None:
+    pairs = [
+        {"en": f"Bird number {n} sings in the old tree.", "ar": f"يغرد الطائر رقم {n} في الشجرة القديمة."}
+        for n in range(6)
+    ]
+    workshop.rows("pairs.jsonl", pairs)
+    source = {"path": "pairs.jsonl", "rows": "pair", "columns": {"en": "en", "ar": "ar"}, "language": ["en", "ar"]}
+    model = {"engine": "batch", "batch": {"folder": "box"}, "licence": "MIT"}
+    workshop.catalog({"pairs": source}, {"later": model})
+    judge = {"step": "judge", "model": "later", "source": "translation.en", "target": "translation.ar", "controls": 4}
+    workshop.recipe(["pairs"], [judge])
+    assert workshop.run(*BUILD).code == 1
+    controls = requests(workshop, 1)
+    assert len(controls) == 4
+    assert not any("Bird number" in r["body"]["messages"][-1]["content"] for r in controls)
+    assert {r["body"]["response_format"]["type"] for r in controls} == {"json_schema"}
+    put(workshop, "answers-1.jsonl", [given(r, '{"verdict": "accept"}') for r in controls])
+    assert workshop.run(*BUILD).code == 1
+    birds = requests(workshop, 2)
+    assert len(birds) == 6
+    put(workshop, "answers-2.jsonl", [given(r, '{"verdict": "accept"}') for r in birds])
+    assert workshop.build()["rows"]["kept"] == 6
+
+
 def test_requests_are_split_into_files_of_bounded_size(workshop: Workshop) -> None:
     bench(workshop, 5, max_requests=4)
     assert "10 new in requests-00001.jsonl, requests-00002.jsonl, requests-00003.jsonl" in workshop.run(*BUILD).err
@@ -389,6 +413,13 @@ def test_check_tells_what_is_wrong_with_a_batch_model(workshop: Workshop, model:
 
 # ---- A real server ----
 
+PLAIN_PAIRS = {
+    "The sea is calm this morning.": "البحر هادئ هذا الصباح.",
+    "My brother works in a small bakery.": "يعمل أخي في مخبز صغير.",
+    "We planted three olive trees.": "زرعنا ثلاث أشجار زيتون.",
+    "The train to the capital leaves at noon.": "يغادر القطار إلى العاصمة عند الظهر.",
+}
+
 
 @pytest.mark.vllm
 @pytest.mark.slow
@@ -396,8 +427,9 @@ def test_check_tells_what_is_wrong_with_a_batch_model(workshop: Workshop, model:
 def test_vllm_answers_the_files(workshop: Workshop, tmp_path: Path) -> None:
     python = tools.find_vllm()
     assert python is not None
-    known = dict(list(KNOWN.items())[:4])
-    prompts = [(f"Translate everything that follows into Arabic:\n\n{text}", answer) for text, answer in known.items()]
+    prompts = [
+        (f"Translate everything that follows into Arabic:\n\n{text}", answer) for text, answer in PLAIN_PAIRS.items()
+    ]
     workshop.write("pairs.json", json.dumps(prompts))
     maker = Path(__file__).parent / "tiny_models.py"
     made = subprocess.run(
@@ -408,7 +440,13 @@ def test_vllm_answers_the_files(workshop: Workshop, tmp_path: Path) -> None:
         timeout=400,
     )
     assert made.returncode == 0, made.stderr[-2000:]
+    assert json.loads(made.stdout)["recalled"] == len(PLAIN_PAIRS)
     bench(workshop, 2)
+    english = list(PLAIN_PAIRS)
+    workshop.rows(
+        "plain.jsonl",
+        [{"instruction": a, "input": "", "output": b} for a, b in zip(english[::2], english[1::2], strict=True)],
+    )
     assert workshop.run(*BUILD).code == 1
     command = [
         str(python), "-m", "vllm.entrypoints.openai.run_batch", "-i", "box/requests-00001.jsonl", "-o", "box/answers.jsonl",
@@ -420,6 +458,4 @@ def test_vllm_answers_the_files(workshop: Workshop, tmp_path: Path) -> None:
     assert not (workshop.folder / "box" / "requests-00002.jsonl").exists()
     told = workshop.build()
     assert told["rows"] == {"in": 2, "kept": 2, "dropped": {}, "failed": {}}
-    lines = (workshop.folder / "box" / "answers.jsonl").read_text(encoding="utf-8").splitlines()
-    given_ = {json.loads(line)["response"]["body"]["choices"][0]["message"]["content"] for line in lines}
-    assert {m["content"] for row in workshop.kept()["messages"] for m in row} == given_ == set(known.values())
+    assert {m["content"] for row in workshop.kept()["messages"] for m in row} == set(PLAIN_PAIRS.values())

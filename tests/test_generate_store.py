@@ -15,6 +15,7 @@ import pytest
 
 from hala_factory.errors import BuildError
 from hala_factory.generate import compaction, journal
+from hala_factory.generate import store as generation_store
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
 from hala_factory.generate.compaction import compact
 from hala_factory.generate.store import GenerationStore, unused
@@ -336,14 +337,15 @@ def test_many_small_segments_become_one_at_the_close_that_makes_them_many(tmp_pa
     assert stored(tmp_path, range(104)) == known
 
 
-def test_the_number_of_segments_grows_with_the_logarithm_of_the_answers(tmp_path):
+def test_the_number_of_segments_grows_with_the_logarithm_of_the_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(generation_store, "MANY", 4)
     most = 0
-    for n in range(150):
+    for n in range(50):
         with GenerationStore(tmp_path, MODEL) as store:
             fill(store, [n])
         most = max(most, len(segments(tmp_path)))
-    assert most <= 2 * compaction.MANY
-    assert stored(tmp_path, range(151)) == list(range(150))
+    assert most <= 2 * 4
+    assert stored(tmp_path, range(51)) == list(range(50))
 
 
 def test_a_merged_segment_has_full_row_groups_in_the_order_in_which_the_answers_came(tmp_path):

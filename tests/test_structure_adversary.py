@@ -10,14 +10,14 @@ import random
 import pytest
 from adversary import MISBEHAVIOURS, WAYS, arabic
 from real import DATA
-from structure import DATASETS, Model, broken, survival, translated, wrong_numbers
+from structure import DATASETS, Model, broken, sections, survival, translated, wrong_numbers
 
 from hala_factory.quality.ladder import Translation
 
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the real data is not here")
 
-SAMPLE = {"react": 10, "mozilla": 150, "scratch": 150, "gpteacher": 120}
-"""Texts of each data set."""
+SAMPLE = {"react": 25, "mozilla": 120, "scratch": 120, "gpteacher": 80}
+"""Texts of each data set; of pages, sections."""
 Done = dict[str, tuple[list[str], list[Translation]]]
 
 
@@ -26,8 +26,7 @@ def honest() -> Done:
     """Some texts of each data set, and what an honest model made of them."""
     made = {}
     for name, count in SAMPLE.items():
-        texts = list(dict.fromkeys(DATASETS[name](DATA)))
-        chosen = random.Random(name).sample(texts, count)
+        chosen = sections(list(dict.fromkeys(DATASETS[name](DATA))), count)
         made[name] = chosen, translated(chosen, Model())
     return made
 
@@ -43,7 +42,7 @@ def test_an_honest_model_survives_without_a_failure_or_a_repair(honest: Done, na
 def test_everything_broken_is_caught(honest: Done) -> None:
     tallies = [tally for name in SAMPLE for tally in broken(name, honest[name][0], [d.text for d in honest[name][1]])]
     assert [(t.kind, t.data, t.missed) for t in tallies if t.missed] == []
-    assert sum(t.made for t in tallies) > 800
+    assert sum(t.made for t in tallies) > 500
     numbers = {t.kind for t in tallies if t.by_numbers}
     assert numbers <= {"changes a digit", "loses a list marker"}  # all else `translate` itself asks for again
 
@@ -51,8 +50,8 @@ def test_everything_broken_is_caught(honest: Done) -> None:
 @pytest.mark.parametrize("kind", WAYS)
 def test_every_way_of_breaking_finds_something_to_break(kind: str) -> None:
     text = (
-        "# قائمة\n\n1. اقرأ `f('a')` ثم {name}\n2. زر https://a.org/b\n\nفقرة `g(1)` عن <b>هذا</b>.\n\nفقرة https://c.org/d\n\n"
-        "| س | ص |\n|---|---|\n| `x` | `y` |\n| 1 | 2 |\n\n```js\nlet name = 'a';\n```\n\nثم:\n\n```js\nlet other = 'b';\n```\n"
+        "# قائمة\n\n1. اقرأ `func('a')` ثم {name}\n2. زر https://a.org/b\n\nفقرة `get(\"1\")` عن <b>هذا</b>.\n\nفقرة https://c.org/d\n\n"
+        "| س | ص |\n|---|---|\n| `size('x')` | `yes('y')` |\n| 1 | 2 |\n\n```js\nlet name = 'a';\n```\n\nثم:\n\n```js\nlet other = 'b';\n```\n"
     )
     assert WAYS[kind](text, random.Random(1)) not in (None, text)
 
@@ -61,8 +60,8 @@ def test_every_way_of_breaking_finds_something_to_break(kind: str) -> None:
 def test_whatever_a_model_does_nothing_broken_comes_out_unnoticed(honest: Done, misbehaviour: str) -> None:
     texts, done = [], []
     for some, made in honest.values():
-        texts += some[:15]
-        done += made[:15]
+        texts += some[:8]
+        done += made[:8]
     told = survival("all", texts, done, misbehaviour, 1.0)
     assert told.escaped == ()
     assert told.texts == told.whole + told.failed + told.by_numbers

@@ -150,7 +150,7 @@ class GenerationStore:
             self._turn_over()
             if sum(rows < LARGE_ROWS for rows in self._rows) >= MANY:
                 with contextlib.suppress(BuildError):  # a full disk: every answer stands where it stood
-                    compact(self.folder)
+                    compact(self.folder, many=MANY)
         finally:
             self._forget()
             self._release()

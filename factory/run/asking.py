@@ -30,13 +30,15 @@ async def ask_shards(
 
     `askers` and `called` have, per field of `step.asked()`, what answers and how it is called. Raises BuildError
     when an engine is beyond help, or a model fails what the step has it prove; what was answered until then is stored.
-    Raises Deferred when answers are to come another way; everything that can be asked is asked before.
+    Raises Deferred when answers are to come another way: first for what is to be proved, then for all the rows.
     """
     put_off: dict[Waiting, None] = {}
     try:
         write_json(job.folder.path / PROOF, await step.prove(askers))
     except* Deferred as later:
         put_off |= _waiting(later)
+    if put_off:
+        raise Deferred(*put_off)
     gate = asyncio.Semaphore(LOOK_AHEAD)
     async with asyncio.TaskGroup() as group:
 

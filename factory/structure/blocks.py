@@ -38,7 +38,7 @@ _DECISIVE = re.compile(
     | return\b.*; | (?:for|while|if|else\s+if|switch|catch)\s*\(.*\)\s*\{ | (?:else|try|do)\s*\{
     | for\s+\w+(?:,\s*\w+)*\s+in\s+(?:range\(.*\)|[\w.()\[\]]+): | if\s+__name__\s*==.*
     | (?:el)?if\s+\[.*\bthen | (?:for|while)\s.*;\s*do | echo\s+["'$-].* | [A-Za-z_]\w*=["$].*
-    | .*[=)(\]>].*;(?:\s*//.*)? | .*\)\s*(?:=>\s*)?\{
+    | [A-Za-z_]\w*\s?=\s?(?:'[^']*'|"[^"]*");? | .*[=)(\]>].*;(?:\s*//.*)? | .*\)\s*(?:=>\s*)?\{
     )\s*""",
     re.X,
 )

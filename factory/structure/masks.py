@@ -24,11 +24,11 @@ def mask(text: str) -> tuple[str, dict[str, str]]:
     """`text` with every span replaced by a mark, and what each mark stands for.
 
     A mark is an empty XML element, `<x1/>`, `<x2/>`, … in order: translators, large and small, have seen
-    such elements and copy them. The letter is the first one that no `<letter`, and with a digit behind it no word,
-    of the text begins with, so a mark cannot stand in the text already. Spans that touch share a mark.
+    such elements and copy them. The letter is the first one that stands nowhere in the text behind a `<` or before
+    a digit, so a mark, or what is left of one, cannot stand in the text already. Spans that touch share a mark.
     """
     lower = text.lower()
-    name = next(n for n in _names() if f"<{n}" not in lower and not re.search(rf"(?<![^\W_]){n}\s?{_DIGIT}", lower))
+    name = next(n for n in _names() if f"<{n}" not in lower and not re.search(n + "[0-9٠-٩۰-۹]", lower))
     held: dict[str, str] = {}
     parts: list[str] = []
     at = 0
@@ -64,7 +64,8 @@ def unmask(answer: str, held: dict[str, str]) -> tuple[str, int] | None:
     text = re.sub(rf"{_OPEN}{gap}/?{number}/?{gap}{_CLOSE}", _put, text, flags=re.I)
     for pattern in (  # only for what is missing: these may stand in a sentence for another reason
         rf"{_OPEN}{gap}/?{gap}[^\W\d_]{{1,5}}{gap}({_DIGIT}){gap}/{gap}{_CLOSE}",
-        rf"(?:{_OPEN}{gap})?(?<![^\W_]){name}[ ]?({_DIGIT})(?![0-9٠-٩۰-۹])(?:[ ]?/)?(?:{gap}{_CLOSE})?",
+        rf"{_OPEN}?(?<![A-Za-z_]){name}({_DIGIT})[ ]?/{_CLOSE}?",
+        rf"(?<![A-Za-z_<]){name}({_DIGIT})(?![A-Za-z_/>0-9٠-٩۰-۹])",
     ):
         missing = {m for m in range(1, len(held) + 1) if f"\0{m}\0" not in text}
         if missing:
