@@ -117,7 +117,15 @@ def where(source: str, target: str) -> str:
 
 def shape(line: str) -> list[str]:
     """What of a line is in no language, in any order."""
-    return sorted(re.findall(r"[A-Za-z0-9_]+|[`{}<>|#%$\[\]\\]", line))
+    return sorted(re.findall(r"[A-Za-z0-9]+|[`{}<>|#]", line))
+
+
+def alike(text: str, honest: str, source: str) -> bool:
+    """Whether every line has what an honest translation has in it, or, being code to one of the two, its source."""
+    said, wanted, origin = (t.split("\n") for t in (text, honest, source))
+    return len(said) == len(wanted) == len(origin) and all(
+        shape(a) in (shape(b), shape(c)) for a, b, c in zip(said, wanted, origin, strict=True)
+    )
 
 
 # The ladder at work
@@ -190,10 +198,7 @@ def survival(
     """The texts translated by a model that misbehaves, beside what an honest one made of them."""
     done = translated(texts, Model(misbehaviour, share))
     fine = [d.failure is None for d in done]
-    same = [
-        ok and [shape(line) for line in d.text.split("\n")] == [shape(line) for line in h.text.split("\n")]
-        for d, h, ok in zip(done, honest, fine, strict=True)
-    ]
+    same = [ok and alike(d.text, h.text, t) for t, d, h, ok in zip(texts, done, honest, fine, strict=True)]
     rows = zip(texts, done, honest, fine, same, strict=True)
     astray = [(t, d.text, h.text) for t, d, h, ok, whole in rows if ok and not whole]
     wrong = [(t, said) for t, said, _ in astray]

@@ -23,7 +23,7 @@ class Structure(Filter):
 
     What must survive, and how it is found, is said in `hala_factory.structure`: inline and fenced code, LaTeX,
     web and e-mail addresses, paths, placeholders, tags, JSON keys, and the Markdown skeleton (headings, list
-    items, quotes, tables by their shape). Each part has its reason: `lost_code`, `lost_latex`, `lost_url`,
+    items, quotes, tables by their shape, and which of the others stands where). Each part has its reason: `lost_code`, `lost_latex`, `lost_url`,
     `lost_email`, `lost_path`, `lost_placeholder`, `lost_tag`, `lost_json_key`, `lost_skeleton`; something added
     counts as much as something lost. `missing` and `added` are those of all parts in the worst message, `kinds`
     names the parts that differ anywhere in the row.
@@ -34,7 +34,7 @@ class Structure(Filter):
         "dropped": "Call `len(x)`. → استدعِ `طول(س)`.",
     }
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     step: Literal["structure"] = "structure"
     source: TextPath = "messages_en"

@@ -22,8 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from hala_factory.generate.answers import Answer
 from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import Failure, Finding, Judge
+from hala_factory.quality.scripts import LETTER
 from hala_factory.structure import Cut, mask, repair, segments, unmask
 
+_MARK = re.compile(r"<[a-z]+[0-9]+/>")
 _LINE_BREAKS = re.compile(r"\s*\n\s*")
 _SHORTEST_PIECE = 40  # characters; nothing is cut smaller in the hope of a whole answer
 T = TypeVar("T")
@@ -188,7 +190,8 @@ class Ladder:
                 pieces.append(_Piece(part.text, None))
             elif self.protect and rung.mask:
                 masked, held = mask(part.text)
-                pieces.append(_Piece(part.text, masked, tuple(held.items())))
+                said = LETTER.search(_MARK.sub("", masked)) if held else True
+                pieces.append(_Piece(part.text, masked if said else None, tuple(held.items())))
             else:
                 pieces.append(_Piece(part.text, part.text))
         return pieces

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pyarrow.parquet as pq
@@ -15,10 +16,12 @@ import pytest
 
 from hala_factory.errors import BuildError
 from hala_factory.generate import compaction, journal
+from hala_factory.generate import segments as segment_files
 from hala_factory.generate import store as generation_store
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
 from hala_factory.generate.compaction import compact
-from hala_factory.generate.store import GenerationStore, unused
+from hala_factory.generate.locks import compacting, listing, unused
+from hala_factory.generate.store import GenerationStore
 
 MODEL = ModelIdentity("teacher", {"hub": "example/teacher", "revision": "abc"})
 
@@ -422,10 +425,42 @@ def test_a_crash_in_a_compaction_loses_and_doubles_nothing(tmp_path, monkeypatch
 
 def test_one_process_at_a_time_compacts_and_the_other_goes_on(tmp_path):
     small_segments(tmp_path, 4)
-    with compaction.alone(tmp_path / MODEL.folder) as ours:
+    with compacting(tmp_path / MODEL.folder) as ours:
         assert ours
         assert compact(tmp_path / MODEL.folder, many=2) == compaction.Done()
     assert len(segments(tmp_path)) == 4
+
+
+def test_a_segment_that_comes_while_a_compaction_looks_around_is_none_of_its_business(tmp_path, monkeypatch):
+    small_segments(tmp_path, 4)
+    late, real = [], segment_files.replaced_by
+
+    def slow(file):
+        if not late:
+            late.append(1)
+            small_segments(tmp_path / "late", 1, 2)
+            (segment,) = segments(tmp_path / "late")
+            segment.rename(tmp_path / MODEL.folder / "segment-000000000000.parquet")
+        return real(file)
+
+    monkeypatch.setattr(segment_files, "replaced_by", slow)
+    compact(tmp_path / MODEL.folder, many=2)
+    assert len(segments(tmp_path)) == 2
+    assert stored(tmp_path, range(12)) == list(range(12))
+
+
+def test_no_segment_goes_while_somebody_lists_them(tmp_path):
+    small_segments(tmp_path, 4)
+    before = segments(tmp_path)
+    with listing(tmp_path / MODEL.folder):
+        other = threading.Thread(target=compact, args=(tmp_path / MODEL.folder,), kwargs={"many": 2})
+        other.start()
+        while len(segments(tmp_path)) == 4:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert set(before) < set(segments(tmp_path))
+    other.join()
+    assert len(segments(tmp_path)) == 1
 
 
 CHURN = """

@@ -36,7 +36,7 @@ def test_an_honest_model_survives_without_a_failure_or_a_repair(honest: Done, na
     texts, done = honest[name]
     assert [d.detail for d in done if d.failure or d.repairs] == []
     assert not any(wrong_numbers([(t, d.text) for t, d in zip(texts, done, strict=True)]))
-    assert sum(d.text != t for t, d in zip(texts, done, strict=True)) > 0.8 * len(texts)
+    assert sum(d.text != t for t, d in zip(texts, done, strict=True)) > 0.5 * len(texts)  # others are programs
 
 
 def test_everything_broken_is_caught(honest: Done) -> None:

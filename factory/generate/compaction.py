@@ -11,8 +11,6 @@ The model:
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from hala_factory.generate import segments
+from hala_factory.generate import locks, segments
 
 MANY = 16
 """Segments of like size that are merged into one."""
@@ -44,7 +42,7 @@ def compact(folder: Path, *, many: int = MANY) -> Done:
     Does nothing where another process is at it. Raises BuildError for a torn segment and a full disk; whatever
     happens, every answer stays in a segment that stands.
     """
-    with alone(folder) as ours:
+    with locks.used(folder), locks.compacting(folder) as ours:
         if not ours:
             return Done()
         sizes = _sizes(folder)
@@ -55,28 +53,10 @@ def compact(folder: Path, *, many: int = MANY) -> Done:
         return done
 
 
-@contextlib.contextmanager
-def alone(folder: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Whether no other process compacts this folder, and none will until the end of the block; or `wait` for it."""
-    try:
-        lock = (folder / ".compaction").open("w")
-    except PermissionError:  # somebody else's store, to be read from
-        yield wait
-        return
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
-
 def _sizes(folder: Path) -> dict[Path, int]:
     """Rows of every segment that counts; those that another one replaces are removed."""
-    current = segments.current(folder)
-    for path in set(segments.standing(folder)) - set(current):
-        path.unlink()
+    current, replaced = segments.sorted_out(folder)
+    _remove(folder, replaced)
     return {path: segments.row_count(path) for path in current}
 
 
@@ -113,5 +93,12 @@ def _merge(folder: Path, paths: list[Path]) -> None:
                 start += table.num_rows
 
     segments.write(merged, kept(), names)
-    for path in paths:
-        path.unlink()
+    _remove(folder, paths)
+
+
+def _remove(folder: Path, paths: list[Path]) -> None:
+    """Remove segments that another one replaces; who is about to list them either sees that one or all of these."""
+    if paths:
+        with locks.listing(folder, changing=True):
+            for path in paths:
+                path.unlink()

@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from hala_factory.errors import Fault, InputError
 from hala_factory.generate import segments
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
-from hala_factory.generate.compaction import alone
 from hala_factory.generate.inventory import chosen, models
-from hala_factory.generate.journal import entries
+from hala_factory.generate.journal import latest_of
+from hala_factory.generate.locks import compacting
 from hala_factory.generate.store import GenerationStore
 from hala_factory.store import atomic
 from hala_factory.yamlfile import display
@@ -73,9 +73,9 @@ def _line(row: dict[str, Any], model: ModelIdentity) -> bytes:
 
 def answers_of(folder: Path) -> Iterator[pa.Table]:
     """Every answer of a model's folder that counts, once, a few thousand at a time; live journals are read, too."""
-    with alone(folder, wait=True):
-        paths = segments.current(folder)
-        latest = [line for journal in sorted(folder.glob("journal-*.jsonl")) for line in entries(journal)]
+    with compacting(folder, wait=True):
+        latest = latest_of(folder)  # before the segments: one that becomes a segment is then read twice, not missed
+        paths, _ = segments.sorted_out(folder)
         journals = pa.Table.from_pylist(latest, segments.SEGMENT)
         heads = [segments.head(answers, number) for number, answers in enumerate([*paths, journals])]
         counts = segments.counting(heads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import uuid
 from collections import Counter
@@ -19,8 +20,9 @@ from hala_factory.fingerprint import fingerprint
 from hala_factory.generate import segments
 from hala_factory.generate.answers import ModelIdentity
 from hala_factory.generate.compaction import Done, compact
-from hala_factory.generate.journal import entries
-from hala_factory.generate.store import seal_abandoned, unused
+from hala_factory.generate.journal import latest_of
+from hala_factory.generate.locks import compacting, listing, unused, used
+from hala_factory.generate.store import seal_abandoned
 from hala_factory.store import Store, read_json, sweep, write_json
 
 NOTE = "models.json"
@@ -125,17 +127,23 @@ def note_models(stage: Path, asked: Iterable[ModelIdentity]) -> None:
 
 def _holding(folder: Path, model: ModelIdentity, versions: list[str], stages: list[str]) -> Holding:
     found = Holding(folder, model, versions=versions, stages=stages)
+    with compacting(folder, wait=True):
+        _weigh(folder, found)
+    return found
+
+
+def _weigh(folder: Path, found: Holding) -> None:
     for path in segments.standing(folder):
         with segments.opened(path) as file:
             _count(found, file.read(_COUNTED, use_threads=False))
         found.segments += 1
         found.bytes += path.stat().st_size
+    lines = [{word: line[word] for word in _COUNTED} for line in latest_of(folder)]
+    _count(found, pa.Table.from_pylist(lines, pa.schema([segments.SEGMENT.field(w) for w in _COUNTED])))
     for path in folder.glob("journal-*.jsonl"):
-        lines = [{word: line[word] for word in _COUNTED} for line in entries(path)]
-        _count(found, pa.Table.from_pylist(lines, pa.schema([segments.SEGMENT.field(w) for w in _COUNTED])))
-        found.journals += 1
-        found.bytes += path.stat().st_size
-    return found
+        with contextlib.suppress(FileNotFoundError):
+            found.bytes += path.stat().st_size
+            found.journals += 1
 
 
 def _count(holding: Holding, table: pa.Table) -> None:
@@ -171,7 +179,8 @@ def collect(store: Store, *, really: bool) -> list[Collected]:
     for holding in holdings(store):
         if holding.used:
             if really:
-                seal_abandoned(holding.folder)
+                with used(holding.folder), listing(holding.folder, changing=True):
+                    seal_abandoned(holding.folder)
             done.append(Collected(holding, "used", compact(holding.folder, many=2) if really else Done()))
             continue
         with unused(holding.folder) as free:

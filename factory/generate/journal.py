@@ -82,6 +82,15 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
                 yield fields
 
 
+def latest_of(folder: Path) -> list[dict[str, Any]]:
+    """What stands in the journals of a folder, living ones too; one that becomes a segment meanwhile may lack."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("journal-*.jsonl")):
+        with contextlib.suppress(FileNotFoundError):
+            found += entries(path)
+    return found
+
+
 class Journal:
     """The journal of this writer. Raises BuildError when the disk is full."""
 

@@ -93,13 +93,13 @@ def rows(path: Path) -> Iterator[pa.Table]:
             yield table.select(SEGMENT.names)
 
 
-def current(folder: Path) -> list[Path]:
-    """The segments that count: those that no other one says it replaces."""
+def sorted_out(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The segments that count, and those that one of them says it replaces."""
     paths, replaced = standing(folder), set()
     for path in paths:
         with opened(path) as file:
             replaced |= set(replaced_by(file))
-    return [p for p in paths if p.name not in replaced]
+    return [p for p in paths if p.name not in replaced], [p for p in paths if p.name in replaced]
 
 
 def row_count(path: Path) -> int:

@@ -7,13 +7,12 @@ The model:
   twice it gives the same segment, so a crash between the two loses and doubles nothing.
 - In memory stand only 64-bit prefixes of the keys and where their answers lie; a hit is verified by its full
   key. Of several answers to one key the first in time counts, and a refusal only where nothing else stands.
-- Who uses a folder holds a shared lock on it; who removes it, an exclusive one.
+- Those who use, merge and remove a folder keep out of each other's way by `locks`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -28,18 +27,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hala_factory.errors import BuildError
-from hala_factory.generate import segments
+from hala_factory.generate import locks, segments
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
 from hala_factory.generate.compaction import LARGE_ROWS, MANY, compact
-from hala_factory.generate.journal import Journal, abandoned, answer_of, entries, told
+from hala_factory.generate.journal import Journal, abandoned, answer_of, entries
 from hala_factory.generate.segments import GROUP_ROWS
-from hala_factory.store import read_json, sweep, write_json
+from hala_factory.store import read_json, write_json
 
 SEGMENT_ROWS = 8_192
 GROUPS_KEPT = 64
 FILES_KEPT = 64
-LOOKS = 100
-"""Times that a folder is looked at anew because compactions went on while it was read."""
 
 _READ = ["key", "answer", "finish_reason", "prompt_tokens", "output_tokens", "error"]
 
@@ -92,10 +89,11 @@ class GenerationStore:
         self._pending: dict[str, tuple[int, int]] = {}
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._files: OrderedDict[int, pq.ParquetFile] = OrderedDict()
-        self._lock: int | None = _used(self.folder)
+        self._lock: int | None = locks.use(self.folder)
         try:
             self._claim()
-            seal_abandoned(self.folder)
+            with locks.listing(self.folder, changing=True):  # nobody looks while a journal becomes a segment
+                seal_abandoned(self.folder)
             self._look()
         except BaseException:
             self._release()
@@ -180,18 +178,14 @@ class GenerationStore:
         if segment:
             try:
                 self._load([segment])
-            except FileNotFoundError:  # another process was quick to compact it
+            except FileNotFoundError:  # another process was quick to merge it
                 self._look()
 
     def _look(self) -> None:
         """Load every segment that stands, in place of what is known."""
-        for _ in range(LOOKS):
+        with locks.listing(self.folder):
             self._forget()
-            try:
-                return self._load(segments.standing(self.folder))
-            except FileNotFoundError:  # a compaction removed one after it was listed
-                continue
-        raise BuildError(f"{self.folder}: segments go as fast as they are read; is a clean-up running in it?")
+            self._load(segments.standing(self.folder))
 
     def _forget(self) -> None:
         for file in self._files.values():
@@ -272,52 +266,3 @@ def seal(journal: Path) -> Path | None:
     whole = segment.exists()
     journal.unlink()
     return segment if whole else None
-
-
-USED = ".in-use"
-"""The file on which those who use a model's folder hold a shared lock."""
-
-
-def _used(folder: Path) -> int:
-    """A handle that holds the shared lock on a folder, which is made if need be; the first to come tidies up."""
-    while True:
-        with told(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                handle = os.open(folder / USED, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            except FileNotFoundError:
-                continue  # removed in between
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            sweep(folder)
-        fcntl.flock(handle, fcntl.LOCK_SH)
-        if os.fstat(handle).st_nlink > 0:
-            return handle
-        os.close(handle)  # the folder was removed while we waited
-
-
-@contextlib.contextmanager
-def unused(folder: Path) -> Iterator[bool]:
-    """Whether nobody uses a model's folder; if so, nobody will until the end of the block."""
-    try:
-        handle = os.open(folder / USED, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield os.fstat(handle).st_nlink > 0 and not _written(folder)
-    finally:
-        os.close(handle)
-
-
-def _written(folder: Path) -> bool:
-    """Whether somebody holds a journal of the folder."""
-    for journal in folder.glob("journal-*.jsonl"):
-        with abandoned(journal) as ours:
-            if not ours and journal.exists():
-                return True
-    return False

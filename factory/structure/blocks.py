@@ -50,6 +50,13 @@ _LIKELY = re.compile(
     )\s*""",
     re.X,
 )
+_STATEMENT = re.compile(
+    r"""\s*(?:(?:SELECT|INSERT\ INTO|UPDATE|DELETE\ FROM|CREATE|ALTER)\ [^;]*;
+    | (?:public|private|protected|static|class|function|const|let|var|def)\ .*[;(){}=:]
+    | (?:print|printf|console\.\w+)\s?\(.*\) | [A-Za-z_]\w*\ ?=)""",
+    re.X,
+)
+"""What a line that stands alone must be like to be code: a sentence may end with a semicolon, too."""
 _COMMENT = re.compile(r"\s*(?:#(?!#)|//|/\*|--\s)|\s+\*")
 _LONGEST_LINE = 1000
 """Characters; a longer line is not looked at for unfenced code."""
@@ -138,8 +145,9 @@ def _looks_like_code(content: str) -> bool:
 def _unfenced_code(text: str, starts: list[int], marked: list[Span]) -> list[Span]:
     """Runs of lines that are code although nothing marks them: answers often are nothing but a program.
 
-    A run has at least two lines of code, one of which can be nothing else (`_DECISIVE`); comments, indented
-    and blank lines belong to it when code follows. Prose that merely mentions code is never taken.
+    A run has at least two lines of code, or one with nothing but code around it; one of them can be nothing else
+    (`_DECISIVE`); comments, indented and blank lines belong to it when code follows. Prose that merely mentions code
+    is never taken.
     """
     found: list[Span] = []
     taken = iter(marked)
@@ -149,7 +157,7 @@ def _unfenced_code(text: str, starts: list[int], marked: list[Span]) -> list[Spa
 
     def close() -> None:
         nonlocal first, decisive, lines
-        if first >= 0 and decisive and lines >= 2:
+        if first >= 0 and decisive and (lines >= 2 or _among_code(text, first, last, marked)):
             found.append(Span(first, last, "code", text[first:last], block=True))
         first, decisive, lines = -1, 0, 0
 
@@ -172,6 +180,13 @@ def _unfenced_code(text: str, starts: list[int], marked: list[Span]) -> list[Spa
             close()
     close()
     return found
+
+
+def _among_code(text: str, start: int, end: int, marked: list[Span]) -> bool:
+    """Whether a line opens as a statement does, and nothing but marked code, or nothing, is before and behind it."""
+    before, after = len(text[:start].rstrip()), end + len(text[end:]) - len(text[end:].lstrip())
+    ends, begins = {0, *(s.end for s in marked)}, {len(text), *(s.start for s in marked)}
+    return before in ends and after in begins and bool(_STATEMENT.match(text, start, end))
 
 
 def _places(text: str, starts: list[int], tokens: list[Token]) -> Iterator[Place]:

@@ -53,8 +53,8 @@ def difference(source: str, target: str) -> dict[str, tuple[tuple[str, ...], tup
     The kinds are those of spans, and `skeleton`: headings by level, list items by number and depth, quotes, rules,
     table rows by their cells, and paragraphs, in this order. Languages order words differently: inside a sentence
     spans may stand in any order, but none may move to another sentence, line, list item, cell or paragraph, and a
-    link keeps the code or name in it (`order` says how that is told). What does not count: how many lines a
-    paragraph has; white
+    link keeps the code or name in it (`order` says how that is told). What does not count: how a
+    paragraph of long lines is wrapped; white
     space at line ends, inside the braces of a placeholder and around code; marks of direction in code; comments in
     a block of code, which may be translated; a closing slash of an address; the article that a link to Wikipedia
     names in its language. An entity (`&amp;`) is its character, and no more part of the contract than that.

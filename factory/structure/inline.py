@@ -40,7 +40,7 @@ _OPENER = re.compile(
           [^\s<>"`«»“”،؛؟]+)
     | (?P<element><(?:pre|code|script|style|svg|math)(?:\s[^<>]{0,1000})?>)
     | (?P<comment><!--)
-    | (?P<tag><!DOCTYPE[^<>]{0,200}> | <\|[\w-]{1,40}\|>
+    | (?P<tag><!DOCTYPE[^<>]{0,200}> | <\?(?:php\b|xml\b|=)(?:[^?]|\?(?!>)){1,500}\?> | <\|[\w-]{1,40}\|>
         | </?[A-Za-z][\w:.-]{0,60}(?:\s[^<>]{0,2000})?/?>
         | &(?:[A-Za-z][A-Za-z0-9]{1,31}|\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});)
     | (?P<path>(?<![\w/.~:])(?:
@@ -198,14 +198,14 @@ def _is_formula(inner: str, after: str) -> bool:
     if inner[0].isspace() or inner[-1].isspace():  # `$ x = 1 $`, as some models write
         spaced = inner[0].isspace() and inner[-1].isspace()
         return spaced and (maths or len(inner.strip()) == 1) and not plain
-    if after.isdigit() or (after.isascii() and after.isalpha() and not maths and len(inner) > 3):
+    if after.isdigit() or (after.isalpha() and not maths and len(inner) > 3):
         return False
     return maths or len(plain) < (1 if inner[0].isdigit() else 2)
 
 
 def _is_tag(text: str) -> bool:
     """Whether `<…>` is markup, and not `a <b and c> d`."""
-    if text[0] == "&" or text[1] in "!|":
+    if text[0] == "&" or text[1] in "!|?":
         return True
     space = re.search(r"\s", text)
     attributes = text[space.start() : -1] if space else ""

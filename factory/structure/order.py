@@ -4,6 +4,7 @@ The model:
 - The Markdown parts of a text come in one order, paragraphs among them; so do those of its translation.
 - An *anchor* is what can be told in both languages: a span, a number or a Latin word that both texts have equally
   often.
+- A part of short lines has as many in both texts: they are verses, records or addresses, and were not wrapped.
 - An anchor belongs in its part, and in its line of the part where that has as many lines in both texts: what is
   wrapped anew has other lines. A span that each text has once belongs in its sentence, under the same condition.
 
@@ -29,6 +30,7 @@ _ANCHOR = re.compile(r"[0-9]+(?:[.,٫٬][0-9]+)*|(?<![^\W_])[A-Za-z][A-Za-z0-9_]
 _DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٫٬", "0123456789" * 2 + ".,")
 _LINK = re.compile(r"\[((?:[^\[\]\n]|\[[^\[\]\n]{0,200}\]){1,500})\]\($")
 _LONGEST_LABEL = 600
+_SHORTEST_WRAPPED = 50  # characters; a line before the last one that is shorter was meant to end there
 _LINE_END = re.compile(r"\n[ \t]*")
 _SENTENCE_END = re.compile(r"[.!?؟…。！？]+[\"'»”’)\]*_]*\s+(?![a-z])")
 
@@ -46,6 +48,8 @@ def moved(source: Told, target: Told) -> Differing:
         n = next((n for n, (a, b) in enumerate(zip(*words, strict=False)) if a != b), min(map(len, words)))
         lacks, adds = ([f"{w} as part {n + 1}" for w in there[n : n + 1]] for there in words)
         return tuple(lacks), tuple(adds)
+    if unlike := _lines_lost(source[0], target[0], (places[0], places[1])):
+        return unlike
     parts = _lined(source, target, (places[0], places[1]))
     anchored = [_anchored(*told, there) for told, there in zip((source, target), parts, strict=True)]
     lacks, adds = [], []
@@ -57,6 +61,23 @@ def moved(source: Told, target: Told) -> Differing:
     if not lacks:
         return _out_of_sentence(source, target, (places[0], places[1]))
     return tuple(lacks), tuple(adds)
+
+
+def _lines_lost(source: str, target: str, places: tuple[Sequence[Place], Sequence[Place]]) -> Differing | None:
+    """The first part that has another number of lines, where its lines are no mere wrapping."""
+    edges = [[*(p.start for p in there), len(text)] for text, there in zip((source, target), places, strict=True)]
+    for n, part in enumerate(places[0]):
+        here, there = (
+            [line.strip() for line in text[at[n] : at[n + 1]].splitlines() if line.strip()]
+            for text, at in zip((source, target), edges, strict=True)
+        )
+        if (
+            len(here) != len(there)
+            and part.word != "code"
+            and any(len(line) < _SHORTEST_WRAPPED for line in here[:-1])
+        ):
+            return ((f"{len(here)} lines in {_named(places[0], n + 1)}",), (f"{len(there)} lines",))
+    return None
 
 
 def _lined(

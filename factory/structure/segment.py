@@ -125,6 +125,7 @@ def _dressed(text: str, start: int, end: int, kept: Sequence[tuple[int, int]]) -
         line = piece.rfind("\n", 0, lead) + 1
         markers = _MARKERS.match(piece, line)
         lead = max(lead, markers.end() if markers else 0)
+        lead += len(piece[lead:]) - len(piece[lead:].lstrip())
     tail = max(lead, len(piece.rstrip()))
     sent = _has_letter(text, start + lead, start + tail, kept)
     return [Segment(piece[:lead], False), Segment(piece[lead:tail], sent), Segment(piece[tail:], False)]
