@@ -24,7 +24,7 @@ def look() -> list[dict[str, str]]:
         _fact(
             "GPU", "found" if gpu else "none", "" if gpu else "vllm runs its CPU build; engine 'local' suits a laptop"
         ),
-        _fact("engine openai, recorded", "ready"),
+        _fact("engine openai, recorded, batch", "ready"),
         _fact(
             "engine vllm", str(vllm) if vllm else "not installed", "" if vllm else "hala-factory tools install vllm"
         ),

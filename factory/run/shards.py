@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any
@@ -75,8 +75,10 @@ class Crew:
 
     def _launch(self, executor: bytes, ranks: int) -> None:
         pool = self._started()
-        running = [pool.submit(run_rank, executor, rank) for rank in range(ranks)]
+        running: list[Future[None]] = []
         try:
+            for rank in range(ranks):
+                running.append(pool.submit(run_rank, executor, rank))
             for done in as_completed(running):
                 done.result()
         except BrokenProcessPool:
