@@ -222,7 +222,7 @@ def pipe_lost(text: str, chance: random.Random) -> str | None:
     """A pipe inside a row of a table becomes a space."""
     lines = text.split("\n")
     rows = [n for n, line in enumerate(lines) if ROW.match(line) and n not in code_lines(lines)]
-    tables = [n for n in rows if any(re.fullmatch(r"[|: -]*-[|: -]*", lines[k]) for k in range(max(0, n - 1), n + 2))]
+    tables = [n for n in rows if any(re.fullmatch(r"[|: -]*-[|: -]*", line) for line in lines[max(0, n - 1) : n + 2])]
     if not tables:
         return None
     n = chance.choice(tables)

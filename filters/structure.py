@@ -13,8 +13,8 @@ from hala_factory.step import Columns, Count, Filter, TextPath, register
 Part = Literal["code", "latex", "url", "email", "path", "placeholder", "tag", "json_key", "skeleton"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
-# No span and no Markdown marker without one of these: such a pair is not looked at one by one.
-_TRIGGER = r"""(?i)[`~$\\<>{}%|#@/&_\[\]*+]|www\.|"\s*:|(?:\A|[\n\r])(?: {4}|\s*(?:[-=•\t]|\d+[.)]))"""
+# No span and no Markdown marker or line without one of these: such a pair is not looked at one by one.
+_TRIGGER = r"""(?i)[`~$\\<>{}%|#@/&_\[\]*+]|www\.|"\s*:|(?:\A|[\n\r])(?: {4}|\s*(?:[-=•\t]|\d+[.)]))|\S\s*\n\s*\S"""
 
 
 @register
@@ -23,9 +23,10 @@ class Structure(Filter):
 
     What must survive, and how it is found, is said in `hala_factory.structure`: inline and fenced code, LaTeX,
     web and e-mail addresses, paths, placeholders, tags, JSON keys, and the Markdown skeleton (headings, list
-    items, quotes, tables by their shape, and which of the others stands where). Each part has its reason: `lost_code`, `lost_latex`, `lost_url`,
-    `lost_email`, `lost_path`, `lost_placeholder`, `lost_tag`, `lost_json_key`, `lost_skeleton`; something added
-    counts as much as something lost. `missing` and `added` are those of all parts in the worst message, `kinds`
+    items, quotes, tables by their shape, and in which of them the others stand). Each part has its reason:
+    `lost_code`, `lost_latex`, `lost_url`, `lost_email`, `lost_path`, `lost_placeholder`, `lost_tag`, `lost_json_key`,
+    `lost_skeleton`; something added counts as much as something lost. `missing` and `added` are those of all parts in
+    the worst message, `kinds`
     names the parts that differ anywhere in the row.
     """
 

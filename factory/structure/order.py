@@ -40,7 +40,7 @@ def moved(source: Told, target: Told) -> Differing:
 
     Both texts have the same multisets of spans and marks.
     """
-    if not any(len(spans) > 1 or "\n" in text for text, spans in (source, target)):
+    if not any(len(spans) > 1 or "\n" in text.strip() for text, spans in (source, target)):
         return (), ()  # one part, one line, and no span that another could pass
     places = [blocks(text).places for text, _ in (source, target)]
     words = [[p.word for p in there] for there in places]
