@@ -91,7 +91,9 @@ def ours(folder: Path) -> tuple[float, float, int]:
     yaml.dump(recipe, folder / "recipe.yaml")
     command = [sys.executable, "-m", "hala_factory.cli", "build", "recipe.yaml", "--catalog", "catalog.yaml", "--json"]
     started = time.monotonic()
-    said = subprocess.run([*command, "--quiet"], cwd=folder, check=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        [*command, "--quiet", "--workers", "1"], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
     whole, told = time.monotonic() - started, json.loads(said)
     return whole, sum(stage["seconds"] for stage in told["stages"]), told["rows"]["kept"]
 
