@@ -103,13 +103,20 @@ def code_lines(lines: Sequence[str]) -> set[int]:
 
 
 def loose(text: str) -> list[tuple[int, int]]:
-    """Where spans stand outside fences that a pattern can tell: code in backticks, addresses, placeholders, tags."""
+    """Where a pattern can tell that spans stand: code in backticks, addresses, placeholders, tags.
+
+    Fences and indented comments are left out.
+    """
     found, at = [], 0
     lines = text.split("\n")
     code = code_lines(lines)
     for n, line in enumerate(lines):
         taken: list[tuple[int, int]] = []
-        for pattern in (TICKED, ADDRESS, PLACEHOLDER, TAG) if n not in code and "```" not in line else ():
+        for pattern in (
+            (TICKED, ADDRESS, PLACEHOLDER, TAG)
+            if n not in code and "```" not in line and not re.match(r"\s+(?:#|//)", line)
+            else ()
+        ):
             for m in pattern.finditer(line):
                 if not any(a < m.end() and m.start() < b for a, b in taken):
                     taken.append(m.span())

@@ -124,10 +124,8 @@ def _file(place: str) -> Path:
 @lru_cache(maxsize=2)
 def _load(path: Path) -> Any:
     """A tokenizer that cuts nothing off and fills nothing up. Raises InputError for a file that is none."""
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise InputError("counting tokens needs the package tokenizers: pip install tokenizers") from None
+    from tokenizers import Tokenizer
+
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the package raises nothing narrower

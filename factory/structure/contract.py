@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from hala_factory.structure.blocks import blocks
 from hala_factory.structure.inline import Scanner
-from hala_factory.structure.order import moved, swapped
+from hala_factory.structure.order import misspelt, moved, swapped
 from hala_factory.structure.span import Span
 
 _INNER_SPACE = re.compile(r"(?<=[{])\s+|\s+(?=[}])")
@@ -53,11 +53,11 @@ def difference(source: str, target: str) -> dict[str, tuple[tuple[str, ...], tup
     The kinds are those of spans, and `skeleton`: headings by level, list items by number and depth, quotes, rules,
     table rows by their cells, and paragraphs, in this order. Languages order words differently: inside a sentence
     spans may stand in any order, but none may move to another sentence, line, list item, cell or paragraph, and a
-    link keeps the code or name in it (`order` says how that is told). What does not count: how a
-    paragraph of long lines is wrapped; white
-    space at line ends, inside the braces of a placeholder and around code; marks of direction in code; comments in
-    a block of code, which may be translated; a closing slash of an address; the article that a link to Wikipedia
-    names in its language. An entity (`&amp;`) is its character, and no more part of the contract than that.
+    link keeps the code or name in it (`order` says how that is told). What does not count: how a paragraph of long
+    lines is wrapped; white space at line ends, inside the braces of a placeholder and around code; marks of direction
+    in code; comments in a block of code, which may be translated; a closing slash of an address; the article that a
+    link to Wikipedia names in its language. An entity (`&amp;`) is its character, and no more part of the contract
+    than that.
     """
     wanted, found = _counts(source), _counts(target)
     differing = {}
@@ -78,7 +78,7 @@ def difference(source: str, target: str) -> dict[str, tuple[tuple[str, ...], tup
 def _disorder(source: str, target: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     """What stands elsewhere in `target`, where nothing is lost and nothing added."""
     texts = [(text, [(span, compared(span)) for span in _spans(text)]) for text in (source, target)]
-    found = {"skeleton": moved(*texts), "url": swapped(*texts)}
+    found = {"skeleton": moved(*texts), "url": swapped(*texts), "code": misspelt(*texts)}
     return {kind: (lacks, adds) for kind, (lacks, adds) in found.items() if lacks or adds}
 
 

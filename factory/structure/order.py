@@ -4,7 +4,8 @@ The model:
 - The Markdown parts of a text come in one order, paragraphs among them; so do those of its translation.
 - An *anchor* is what can be told in both languages: a span, a number or a Latin word that both texts have equally
   often.
-- A part of short lines has as many in both texts: they are verses, records or addresses, and were not wrapped.
+- A part of short lines, or of lines that are whole sentences, has as many in both texts: verses, records and the
+  like were not wrapped.
 - An anchor belongs in its part, and in its line of the part where that has as many lines in both texts: what is
   wrapped anew has other lines. A span that each text has once belongs in its sentence, under the same condition.
 
@@ -28,6 +29,8 @@ Differing = tuple[tuple[str, ...], tuple[str, ...]]
 
 _ANCHOR = re.compile(r"[0-9]+(?:[.,٫٬][0-9]+)*|(?<![^\W_])[A-Za-z][A-Za-z0-9_]+(?![^\W_])")
 _DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٫٬", "0123456789" * 2 + ".,")
+_NAME = re.compile(r"(?<![A-Za-z0-9])(?=[0-9]*[A-Za-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{3,}(?![A-Za-z0-9])")
+_DIGIT = re.compile("[0-9]")
 _LINK = re.compile(r"\[((?:[^\[\]\n]|\[[^\[\]\n]{0,200}\]){1,500})\]\($")
 _LONGEST_LABEL = 600
 _SHORTEST_WRAPPED = 50  # characters; a line before the last one that is shorter was meant to end there
@@ -78,6 +81,13 @@ def _lines_lost(source: str, target: str, places: tuple[Sequence[Place], Sequenc
         ):
             return ((f"{len(here)} lines in {_named(places[0], n + 1)}",), (f"{len(there)} lines",))
     return None
+
+
+def _is_lined(lines: Sequence[str]) -> bool:
+    """Whether lines before the last one were meant to end where they do."""
+    return any(len(line) < _SHORTEST_WRAPPED or line.endswith(":") for line in lines) or (
+        bool(lines) and all(line.endswith((".", "!", "?", "؟", "…")) for line in lines)
+    )
 
 
 def _lined(
@@ -139,13 +149,11 @@ def _anchored(text: str, spans: Iterable[tuple[Span, str]], parts: Sequence[Plac
     """Where the anchors of a text stand: how often in which part."""
     starts = [p.start for p in parts]
     found: dict[str, Counter[int]] = {}
-    pieces, at = [], 0
     for span, spelt in spans:
         if not span.text.startswith("&"):
-            found.setdefault(spelt, Counter())[bisect_right(starts, span.start)] += 1
-        pieces += [text[at : span.start], " " * (span.end - span.start)]
-        at = span.end
-    bare = "".join([*pieces, text[at:]]).translate(_DIGITS)
+            for known in {spelt, span.text}:  # the text, too: blocks of nothing but comments are compared as equal
+                found.setdefault(known, Counter())[bisect_right(starts, span.start)] += 1
+    bare = _bare(text, spans)
     standing: dict[str, Counter[int]] = {}
     for m in _ANCHOR.finditer(bare):
         if not _is_marker(bare, m):
@@ -153,11 +161,29 @@ def _anchored(text: str, spans: Iterable[tuple[Span, str]], parts: Sequence[Plac
     return standing | found
 
 
+def _bare(text: str, spans: Iterable[tuple[Span, str]]) -> str:
+    """The text with spaces where its spans stand, in ASCII digits; as long as before."""
+    pieces, at = [], 0
+    for span, _ in spans:
+        pieces += [text[at : span.start], " " * (span.end - span.start)]
+        at = span.end
+    return "".join([*pieces, text[at:]]).translate(_DIGITS)
+
+
 def _is_marker(text: str, m: re.Match[str]) -> bool:
     """Whether a number begins its line and numbers a list: the marks tell its order."""
     return (
         text[m.end() : m.end() + 1] in (".", ")") and not text[text.rfind("\n", 0, m.start()) + 1 : m.start()].strip()
     )
+
+
+def misspelt(source: Told, target: Told) -> Differing:
+    """The names with digits in them (`Point2D`, `utf8`) that came back with other digits."""
+    names = [Counter(_NAME.findall(_bare(*told))) for told in (source, target)]
+    lost, new = names[0] - names[1], names[1] - names[0]
+    altered = {name: _DIGIT.sub("0", name) for name in new}
+    pairs = [(a, b) for a in sorted(lost) for b in sorted(altered) if altered[b] == _DIGIT.sub("0", a)]
+    return tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
 
 
 def swapped(source: Told, target: Told) -> Differing:
