@@ -17,7 +17,8 @@ import pytest
 from hala_factory import quality, reader, structure, text
 from hala_factory.recipe import load_steps
 
-KERNELS = ("duplicates", "encoder", "lid", "lots", "numerals", "overlap", "phrases", "shingles", "text", "words")
+KERNELS = ("duplicates", "encoder", "lid", "lots", "marks", "numerals", "overlap", "phrases", "rewriting", "shingles")
+KERNELS += ("tasks", "text", "words")
 """Files of `factory/` on which the verdicts of steps depend."""
 ACCEPTED = Path(__file__).with_name("revisions.json")
 

@@ -74,11 +74,7 @@ def _lines_lost(source: str, target: str, places: tuple[Sequence[Place], Sequenc
             [line.strip() for line in text[at[n] : at[n + 1]].splitlines() if line.strip()]
             for text, at in zip((source, target), edges, strict=True)
         )
-        if (
-            len(here) != len(there)
-            and part.word != "code"
-            and any(len(line) < _SHORTEST_WRAPPED for line in here[:-1])
-        ):
+        if len(here) != len(there) and part.word != "code" and _is_lined(here[:-1]):
             return ((f"{len(here)} lines in {_named(places[0], n + 1)}",), (f"{len(there)} lines",))
     return None
 
