@@ -12,13 +12,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = shutil.ignore_patterns(".*", "build", "tests", "docs", "benchmarks", "*.egg-info", "__pycache__", "store")
+LEFT_OUT = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__")
+NOT_OF_THE_WHEEL = {"build", "tests", "docs", "benchmarks", "store"}
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--no-input")
 
 
 @pytest.mark.slow
 def test_the_demo_builds_from_an_installed_wheel_in_an_empty_folder(tmp_path: Path) -> None:
-    shutil.copytree(ROOT, tmp_path / "checkout", ignore=LEFT_OUT)
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        return LEFT_OUT(folder, names) | (NOT_OF_THE_WHEEL if Path(folder) == ROOT else set())
+
+    shutil.copytree(ROOT, tmp_path / "checkout", ignore=left_out)
     wheel = (*PIP, "wheel", "--no-deps", "--no-index", "--no-build-isolation", "-w", ".", "./checkout")
     subprocess.run(wheel, cwd=tmp_path, check=True, capture_output=True)
     (made,) = tmp_path.glob("hala_factory-*.whl")
