@@ -46,7 +46,8 @@ def kill(process: subprocess.Popen[bytes], whole_group: bool) -> bool:
     """Whether it was still at work."""
     at_work = process.poll() is None
     if whole_group:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # all of it has ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
     process.wait()
