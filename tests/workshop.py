@@ -53,11 +53,11 @@ class Workshop:
             YAML().dump(data, f)
         return path
 
-    def catalog(self, sources: dict[str, Any], models: dict[str, Any] | None = None) -> Path:
+    def catalog(self, sources: dict[str, Any], models: dict[str, Any] | None = None, **parts: dict[str, Any]) -> Path:
         plain = {"columns": "alpaca", "language": "en", "licence": "CC0-1.0"}
         return self.yaml(
             "catalog.yaml",
-            {"sources": {n: {**plain, **s} for n, s in sources.items()}, "models": models or {}},
+            {"sources": {n: {**plain, **s} for n, s in sources.items()}, "models": models or {}, **parts},
         )
 
     def recipe(self, sources: list[Any], steps: list[Any], **fields: Any) -> Path:
