@@ -77,7 +77,7 @@ def lists(values: pl.Series, sizes: pl.Series) -> pl.Series:
     """Lists of so many of the values each, in order."""
     import pyarrow as pa
 
-    offsets = pa.array(np.concatenate([[0], np.cumsum(sizes.to_numpy())]), type=pa.int64())
+    offsets = pl.Series(np.concatenate([[0], np.cumsum(sizes.to_numpy())]), dtype=pl.Int64).to_arrow()
     made = pa.LargeListArray.from_arrays(offsets, values.to_arrow(compat_level=pl.CompatLevel.oldest()))
     return pl.Series(values.name, made, dtype=pl.List(values.dtype))
 

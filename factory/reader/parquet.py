@@ -135,7 +135,7 @@ def take_table(table: pa.Table, wanted: Wanted) -> Taken:
     fine = pl.Series([True]).new_from_index(0, table.num_rows)
     for name, column in columns.items():
         if name not in OPTIONAL:
-            fine &= _series(column).is_not_null()
+            fine &= column.is_not_null()
     if wanted.turns is not None:
         columns["messages"], whole = _turns(table, wanted.turns)
         fine &= whole
@@ -146,7 +146,7 @@ def take_table(table: pa.Table, wanted: Wanted) -> Taken:
     return _mended(table, wanted, columns, fine)
 
 
-def _mended(table: pa.Table, wanted: Wanted, columns: dict[str, pa.Array], fine: pl.Series) -> Taken:
+def _mended(table: pa.Table, wanted: Wanted, columns: dict[str, pl.Series], fine: pl.Series) -> Taken:
     """The columns with the lines that are not fine taken the careful way, which tells what is wrong."""
     bad = (~fine).arg_true().to_list()
     again = careful([_texts(record) for record in table.take(bad).to_pylist()], wanted)
@@ -155,8 +155,8 @@ def _mended(table: pa.Table, wanted: Wanted, columns: dict[str, pa.Array], fine:
         order[line] = table.num_rows + place
     merged = {}
     for name, column in columns.items():
-        both = pl.concat([_series(column), _series(again.columns[name])], how="vertical")
-        merged[name] = both.gather(order).to_arrow()
+        both = pl.concat([column, again.columns[name]], how="vertical")
+        merged[name] = both.gather(order)
     faults = {bad[line]: fault for line, fault in again.faults.items()}
     return Taken(range(table.num_rows), merged, faults)
 
@@ -167,7 +167,7 @@ def _series(column: Any) -> pl.Series:
     return series
 
 
-def _column(table: pa.Table, path: str) -> Any:
+def _column(table: pa.Table, path: str) -> pl.Series:
     """A text or scalar column as text; nulls of the structs around it are its own."""
     if path in table.column_names:
         column = table[path]
@@ -178,17 +178,17 @@ def _column(table: pa.Table, path: str) -> Any:
             inner = [f.name for f in column.type]
             name, tail = (tail, "") if tail in inner else (tail.partition(".")[0], tail.partition(".")[2])
             column = pc.struct_field(column, name)
-    return pc.cast(column, pa.large_string())
+    return _series(pc.cast(column, pa.large_string()))
 
 
-def _turns(table: pa.Table, path: str) -> tuple[Any, pl.Series]:
+def _turns(table: pa.Table, path: str) -> tuple[pl.Series, pl.Series]:
     """The turns as role and content, and which lists are whole."""
     empty = pl.Series(
         "messages", [None] * table.num_rows, pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
     )
     column = _nested(table, path)
     if pa.types.is_null(column.type):
-        return empty.to_arrow(), empty.is_not_null()
+        return empty, empty.is_not_null()
     keys = _turn_keys(column.type)
     assert keys is not None  # by _check
     turn = pl.element().struct
@@ -199,7 +199,7 @@ def _turns(table: pa.Table, path: str) -> tuple[Any, pl.Series]:
         pl.col("talk").list.eval(pl.struct(role.alias("role"), content.alias("content"))).alias("messages"),
         (pl.col("talk").is_not_null() & pl.col("talk").list.eval(whole).list.all()).fill_null(False).alias("whole"),
     )
-    return lists["messages"].to_arrow(), lists["whole"]
+    return lists["messages"], lists["whole"]
 
 
 def _nested(table: pa.Table, path: str) -> Any:

@@ -41,7 +41,7 @@ class Taken:
     """The columns taken from a chunk; `index` says which record each line comes from."""
 
     index: Sequence[int]
-    columns: dict[str, pa.Array]
+    columns: dict[str, pl.Series]
     faults: dict[int, tuple[str, str, bool]] = field(default_factory=dict)
     """Line → reason, detail, and whether the record was unreadable."""
 
@@ -57,8 +57,7 @@ class Taken:
         place = pl.Series("position", places, pl.Int64)
         ledger = {"reason": pl.Series(reason, dtype=pl.String), "detail": pl.Series(detail, dtype=pl.String)}
         frame = pl.DataFrame({"record": place + base, "position": place, "unread": unread, **ledger})
-        taken = pl.from_arrow(pa.table(self.columns)) if self.columns else pl.DataFrame()
-        assert isinstance(taken, pl.DataFrame)
+        taken = [column.alias(name) for name, column in self.columns.items()]
         return frame.hstack(taken).with_columns(pl.lit(file).alias("file"))
 
 
@@ -73,10 +72,10 @@ def take(records: Sequence[Any], wanted: Wanted) -> Taken:
 
 
 def _quick(records: Sequence[Any], wanted: Wanted) -> Taken:
-    columns: dict[str, pa.Array] = {}
+    columns: dict[str, pl.Series] = {}
     for name, path in wanted.texts.items():
         if name in OPTIONAL:
-            columns[name] = pa.array(_optional(records, path), pa.large_string())
+            columns[name] = _texts(_optional(records, path))
         else:
             columns[name] = _complete(list(map(_getter(path), records)))
     if wanted.turns is not None:
@@ -104,22 +103,27 @@ def _optional(records: Sequence[Any], path: str) -> list[Any]:
     return [record.get(path) for record in records]
 
 
-def _complete(values: list[Any]) -> pa.Array:
-    array = pa.array(values, pa.large_string())  # refuses what is not text, and text that is not Unicode
-    if array.null_count:
+def _texts(values: list[Any]) -> pl.Series:
+    """Refuses what is neither text nor null (TypeError), and text that is not Unicode (ValueError)."""
+    return pl.Series(values, dtype=pl.String, strict=True)
+
+
+def _complete(values: list[Any]) -> pl.Series:
+    texts = _texts(values)
+    if texts.null_count():
         raise ValueError("a needed value is null")
-    return array
+    return texts
 
 
-def _scalars(values: list[Any]) -> pa.Array:
-    return pa.array([None if v is None else spell_scalar(v) for v in values], pa.large_string())
+def _scalars(values: list[Any]) -> pl.Series:
+    return _texts([None if v is None else spell_scalar(v) for v in values])
 
 
-def _lists(lengths: list[int], role: pa.Array, content: pa.Array, mask: list[bool] | None = None) -> pa.Array:
-    offsets = pa.array(accumulate(lengths, initial=0), pa.int64())
-    turns = pa.StructArray.from_arrays([role, content], ["role", "content"])
-    missing = None if mask is None else pa.array(mask, pa.bool_())
-    return pa.LargeListArray.from_arrays(offsets, turns, mask=missing)
+def _lists(lengths: list[int], role: pl.Series, content: pl.Series, mask: list[bool] | None = None) -> pl.Series:
+    offsets = pl.Series(list(accumulate(lengths, initial=0)), dtype=pl.Int64).to_arrow()
+    turns = pl.DataFrame({"role": role, "content": content}).to_struct().to_arrow(compat_level=pl.CompatLevel.oldest())
+    missing = None if mask is None else pl.Series(mask, dtype=pl.Boolean).to_arrow()
+    return pl.Series(pa.LargeListArray.from_arrays(offsets, turns, mask=missing))
 
 
 def careful(records: Sequence[Any], wanted: Wanted) -> Taken:
@@ -143,14 +147,14 @@ def careful(records: Sequence[Any], wanted: Wanted) -> Taken:
             for path in scalars:
                 value = value_at(record, path, None) if isinstance(record, dict) else None
                 scalars[path].append(None if value is None else printable(spell_scalar(value)))
-    columns = {name: pa.array(values, pa.large_string()) for name, values in texts.items()}
+    columns = {name: _texts(values) for name, values in texts.items()}
     if wanted.turns is not None or wanted.tree is not None:
         flat = [turn for talk in talks if talk is not None for turn in talk]
         columns["messages"] = _lists(
             [len(talk or ()) for talk in talks],
-            pa.array([role for role, _ in flat], pa.large_string()),
-            pa.array([content for _, content in flat], pa.large_string()),
+            _texts([role for role, _ in flat]),
+            _texts([content for _, content in flat]),
             mask=[talk is None for talk in talks],
         )
-    columns |= {f"raw:{path}": pa.array(values, pa.large_string()) for path, values in scalars.items()}
+    columns |= {f"raw:{path}": _texts(values) for path, values in scalars.items()}
     return Taken(index, columns, faults)
