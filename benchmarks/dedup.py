@@ -124,7 +124,7 @@ def main() -> None:
             print(near["datatrove MinHash"].told("datatrove MinHash", len(texts)))
             theirs, ours = near["datatrove MinHash"].spent, near["hala-factory near_dedup"].spent
             print(f"ratio: {theirs.seconds / ours.seconds:.1f} by the clock, {theirs.cpu / ours.cpu:.1f} by the CPU")
-        exact = run_ours(folder, {"step": "exact_dedup"}, asked.workers)
+        exact = run_ours(folder, {"step": "exact_dedup"}, 1)  # OpusFilter knows no workers
         print(exact.told("hala-factory exact_dedup", len(texts)), flush=True)
         if asked.opusfilter_python:
             print(

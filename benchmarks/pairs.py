@@ -3,7 +3,8 @@
     python benchmarks/pairs.py [--rows N] [--rival-python PATH] [--opusfilter-python PATH]
 
 Real English-Arabic pairs (Tatoeba, ManyThings, TICO-19, NTREX-128), repeated with a number in front until there are N.
-Each is timed as a whole command from start to exit, and by itself: reading, filtering and writing without the start.
+Each is timed three times: as a whole command from start to exit; without the start, so reading, filtering and writing;
+and the filters alone, over pairs that are in memory in the form that each works on.
 `benchmarks/dedup.py` says how to make the rivals' Pythons.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -47,7 +49,8 @@ def main() -> None:
         size = write(folder, asked.data, asked.rows)
         print(f"{asked.rows:,} pairs, {size / 1e6:.1f} MB; one worker each")
         whole, alone, kept = ours(folder)
-        print(f"hala-factory: {whole:.2f} s, without the start {alone:.2f} s, keeps {kept:,}")
+        filters = filters_alone(folder)
+        print(f"hala-factory: {whole:.2f} s, without the start {alone:.2f} s, filters {filters:.3f} s, keeps {kept:,}")
         for rival, python in (("datatrove", asked.rival_python), ("opusfilter", asked.opusfilter_python)):
             if python:
                 script = str(HERE / f"pairs_{rival}.py")
@@ -55,8 +58,9 @@ def main() -> None:
                 said = subprocess.run([python, script, str(folder)], check=True, capture_output=True, text=True).stdout
                 theirs, told = time.monotonic() - started, json.loads(said.splitlines()[-1])
                 print(
-                    f"{rival}: {theirs:.2f} s, without the start {told['seconds']:.2f} s, keeps {told['kept']:,}; "
-                    f"ratio {theirs / whole:.1f}, without the start {told['seconds'] / alone:.1f}"
+                    f"{rival}: {theirs:.2f} s, without the start {told['seconds']:.2f} s, "
+                    f"filters {told['filters']:.3f} s, keeps {told['kept']:,}; ratio {theirs / whole:.1f}, "
+                    f"without the start {told['seconds'] / alone:.1f}, filters {told['filters'] / filters:.1f}"
                 )
 
 
@@ -92,10 +96,43 @@ def ours(folder: Path) -> tuple[float, float, int]:
     command = [sys.executable, "-m", "hala_factory.cli", "build", "recipe.yaml", "--catalog", "catalog.yaml", "--json"]
     started = time.monotonic()
     said = subprocess.run(
-        [*command, "--quiet", "--workers", "1"], cwd=folder, check=True, capture_output=True, text=True
+        [*command, "--quiet", "--workers", "1"], cwd=folder, env=ONE_THREAD, check=True, capture_output=True, text=True
     ).stdout
     whole, told = time.monotonic() - started, json.loads(said)
     return whole, sum(stage["seconds"] for stage in told["stages"]), told["rows"]["kept"]
+
+
+def filters_alone(folder: Path) -> float:
+    """Seconds of the steps over the rows that the build has read, the best of five."""
+    said = subprocess.run(
+        [sys.executable, "-c", ALONE, json.dumps(STEPS)],
+        cwd=folder,
+        env=ONE_THREAD,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return float(said)
+
+
+ONE_THREAD = {**os.environ, "POLARS_MAX_THREADS": "1"}  # a worker is a core, as it is for the others
+ALONE = """
+import json, sys, time
+from pathlib import Path
+from hala_factory.recipe import load_steps
+from hala_factory.run.files import batches
+from hala_factory.run.passing import judge
+known = load_steps()
+steps = [known[told["step"]].model_validate(told) for told in json.loads(sys.argv[1])]
+frames = [frame for part in sorted(Path("store/stages").glob("source-*/part-*.parquet")) for frame in batches(part)]
+best = float("inf")
+for _ in range(5):
+    started = time.perf_counter()
+    for frame in frames:
+        judge(frame, steps)
+    best = min(best, time.perf_counter() - started)
+print(best)
+"""
 
 
 if __name__ == "__main__":

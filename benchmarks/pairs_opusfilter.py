@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from opusfilter.filters import LengthFilter, LengthRatioFilter
 from opusfilter.opusfilter import OpusFilter
+from opusfilter.pipeline import FilterPipeline
 
 
 def main(folder: str) -> None:
@@ -26,7 +28,22 @@ def main(folder: str) -> None:
     ).execute_steps()
     seconds = time.monotonic() - started
     with (Path(folder) / "kept.en").open("rb") as lines:
-        print(json.dumps({"seconds": seconds, "kept": sum(1 for _ in lines)}))
+        print(json.dumps({"seconds": seconds, "filters": alone(folder), "kept": sum(1 for _ in lines)}))
+
+
+def alone(folder: str) -> float:
+    """Seconds of the two filters over pairs in memory, the best of five."""
+    sides = [Path(folder, f"text.{code}").read_text(encoding="utf-8").split("\n")[:-1] for code in ("en", "ar")]
+    pairs = list(zip(*sides, strict=True))
+    rules = FilterPipeline(
+        [LengthFilter(unit="char", min_length=5, max_length=500), LengthRatioFilter(3, unit="char")]
+    )
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        list(rules.filter(iter(pairs)))  # as its step does; what is dropped is gone
+        best = min(best, time.perf_counter() - started)
+    return best
 
 
 if __name__ == "__main__":

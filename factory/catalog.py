@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hala_factory import yamlfile
+from hala_factory.documented import Documented
 from hala_factory.errors import InputError, did_you_mean
 from hala_factory.rows import RowKind
 from hala_factory.validation import FieldError, validate
@@ -30,10 +31,8 @@ TURN_COLUMNS = frozenset({"system", "prompt", "input", "response"})
 QUESTION_COLUMNS = frozenset({"question", "choices", "context", "id"})
 
 
-class Entry(BaseModel):
+class Entry(Documented):
     """What sources, models and benchmarks have in common."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     hub: str | None = None
     """Repository id on the Hugging Face Hub."""
@@ -49,10 +48,8 @@ class Entry(BaseModel):
     """Anything else a user of it should know."""
 
 
-class Sample(BaseModel):
+class Sample(Documented):
     """A few rows of our own in the source's schema; used by profiles that say `sources: samples`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     path: str
     """File, relative to the catalog."""
@@ -62,10 +59,9 @@ class Sample(BaseModel):
     """Licence of the sample's rows; the source's if not given."""
 
 
-class Subset(BaseModel):
+class Subset(Documented):
     """One part of a mixture, named by the source's `subset` column."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     licence: str = Field(min_length=1)
     """As of a source."""
     language: str | None = None
@@ -98,9 +94,9 @@ class Source(Entry):
     """Language code(s) of the texts."""
     subset: str | None = None
     """The source's column that names the part of a mixture a row belongs to."""
-    subsets: dict[str, Subset] = {}
+    subsets: dict[str, Subset] = Field({})
     """Licence and language of the parts, where they differ from the whole."""
-    strip: list[str] = []
+    strip: list[str] = Field([])
     """Texts cut off from the end of every message, e.g. a stray `<|endoftext|>`."""
     size: int | None = None
     """Rows it holds, as far as known; for plans."""
@@ -149,10 +145,8 @@ class Source(Entry):
         return [self.language] if isinstance(self.language, str) else self.language
 
 
-class Batch(BaseModel):
+class Batch(Documented):
     """Where requests are written and answers are read, for a model (or people) that answers later."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     folder: str = Field(min_length=1)
     """Folder of the files, relative to the catalog."""
@@ -162,10 +156,8 @@ class Batch(BaseModel):
     """Requests of one file; the Batch API takes no more than these."""
 
 
-class Price(BaseModel):
+class Price(Documented):
     """What a million tokens cost."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     prompt: float = Field(ge=0)
     """Tokens that the model reads."""
@@ -189,7 +181,7 @@ class Model(Entry):
     """Checkpoint folder, or the file(s) of recorded answers, relative to the catalog."""
     model: str | None = None
     """The name under which endpoints know the model; `hub` if not given."""
-    endpoints: list[str] = []
+    endpoints: list[str] = Field([])
     """Base URLs of OpenAI-compatible servers, e.g. `http://127.0.0.1:8000/v1`."""
     api_key_env: str | None = None
     """The environment variable that holds the key."""
@@ -204,7 +196,7 @@ class Model(Entry):
     """E.g. FP8_DYNAMIC; part of what decides an answer."""
     context: int = Field(4096, ge=128)
     """Tokens that fit the model: prompt and answer."""
-    serve: list[str] = []
+    serve: list[str] = Field([])
     """Further arguments of the vllm server."""
     by: str | None = None
     """Who made recorded answers; named in card and report."""
@@ -248,7 +240,7 @@ class Benchmark(Entry):
     each: str | None = None
     """Where a record holds several questions: the path to their list, e.g. `paragraphs.qas` as SQuAD has it. What
     stands around a question counts as its own columns."""
-    columns: dict[str, str | list[str]] = {}
+    columns: dict[str, str | list[str]] = Field({})
     """Which columns hold the `question`, its `choices`, the passage it is about (`context`) and its `id`: one column
     each, by number in a file without a header; `choices` is a list, or several columns; a `question` of several
     columns is joined."""

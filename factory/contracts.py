@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from hala_factory.documented import Documented
 from hala_factory.validation import FieldError
 
 Per = Literal["corpus", "source", "language", "length"]
@@ -17,10 +18,8 @@ Rates = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Per → group → `in`, `kept`, `dropped` and `failed` (each `step.reason` → rows), as manifests hold them."""
 
 
-class Contract(BaseModel):
+class Contract(Documented):
     """Bounds on how many rows of a group are dropped or fail; a build that breaks one is not published."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     per: Per = "corpus"
     """The groups: all rows together, each source, each language (as the first `language` step measured it), or each

@@ -20,6 +20,7 @@ import hala_factory.quality
 from hala_factory import rows, yamlfile
 from hala_factory.catalog import Key, Loaded, Model, Scalar, Source
 from hala_factory.contracts import Contract
+from hala_factory.documented import Documented, descriptions
 from hala_factory.errors import Fault, InputError, did_you_mean
 from hala_factory.step import Ask, Columns, Step, registered
 from hala_factory.validation import validate
@@ -28,22 +29,18 @@ Export = Literal["messages", "conversations"]
 VERSION = r"^(dev|\d+\.\d+\.\d+(-[0-9a-z.-]+)?)$"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class SourceUse(_Part):
+class SourceUse(Documented):
     """A source of the catalog as this recipe uses it."""
 
     source: str
     """Its name in the catalog."""
     limit: int | None = Field(None, ge=1)
     """Take the first so many rows (that satisfy `where`)."""
-    where: dict[str, Scalar | list[Scalar]] = {}
+    where: dict[str, Scalar | list[Scalar]] = Field({})
     """Take only rows whose column has this value (or one of these); `without_code: true` leaves out code."""
 
 
-class Profile(_Part):
+class Profile(Documented):
     """Another way to build the same recipe: overrides of sources, limits, models, steps and version."""
 
     version: str | None = Field(None, pattern=VERSION)
@@ -52,13 +49,13 @@ class Profile(_Part):
     """`samples`: read every source's `sample:` instead of the source itself."""
     limit: int | None = Field(None, ge=1)
     """At most so many rows of every source."""
-    models: dict[str, str] = {}
+    models: dict[str, str] = Field({})
     """Which model of the catalog answers in place of another."""
-    steps: dict[str, dict[str, Any]] = {}
+    steps: dict[str, dict[str, Any]] = Field({})
     """Fields to change, by the name of the step."""
 
 
-class Recipe(_Part):
+class Recipe(Documented):
     """How one corpus is made."""
 
     name: Key
@@ -79,7 +76,7 @@ class Recipe(_Part):
     """Bounds on drop rates; a build that breaks one is not published."""
     exports: tuple[Export, ...] = ("messages",)
     """Forms to publish: `messages` is ours, `conversations` is ShareGPT's (from, value) as Hala publishes it."""
-    profiles: dict[Key, Profile] = {}
+    profiles: dict[Key, Profile] = Field({})
     """Named overrides, chosen with `--profile`."""
 
 
@@ -413,10 +410,10 @@ def explain(step: type[Step]) -> str:
     """A step's documentation and its fields with their defaults, as text."""
     import inspect
 
-    lines = [inspect.cleandoc(step.__doc__ or ""), ""]
+    lines, said = [inspect.cleandoc(step.__doc__ or ""), ""], descriptions(step)
     for name, info in step.model_fields.items():
         if name == "step":
             continue
         default = "required" if info.is_required() else f"default {info.get_default(call_default_factory=True)!r}"
-        lines.append(f"  {info.alias or name} ({default}){': ' + info.description if info.description else ''}")
+        lines.append(f"  {info.alias or name} ({default}){': ' + said[name] if name in said else ''}")
     return "\n".join(lines)

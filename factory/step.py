@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from hala_factory import rows
+from hala_factory.documented import Documented
 from hala_factory.errors import did_you_mean
 
 Columns = dict[str, pl.DataType]
@@ -32,10 +33,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class Step(BaseModel, ABC):
+class Step(Documented, ABC):
     """What every step has: its kind (`step:`), an optional name, and the columns it reads and writes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     revision: ClassVar[int] = 1
     """Raised when the step's code starts to answer differently: stored outputs of older code are not reused."""

@@ -89,7 +89,7 @@ def whatif(store: Store, manifest: dict[str, Any], settings: list[str]) -> Answe
 
 def steps_of(manifest: dict[str, Any]) -> tuple[Step, ...]:
     """The steps a version was made by. Raises InputError for a step that is not installed here."""
-    known, made = recipe.load_steps(), []
+    known, made = recipe.steps_called(frozenset(told["step"] for told in manifest["steps"])), []
     for told in manifest["steps"]:
         if told["step"] not in known:
             raise InputError(f"the version was made by a step {told['step']!r} that is not installed here")

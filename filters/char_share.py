@@ -10,7 +10,7 @@ from hala_factory import rows, text
 from hala_factory.step import Columns, Count, Filter, Share, TextPath, register
 
 # A joiner inside a word and the marks of direction are not seen either, but belong to text (`clean_text` counts them).
-_UNPRINTABLE = r"[\p{Cc}\p{Co}\x{ad}\x{fff9}-\x{ffff}\x{feff}--[\t\n\r]]"
+_UNPRINTABLE = r"[\p{Cc}\p{Co}\x{ad}\x{fff9}-\x{ffff}\x{feff}--\s]"
 
 
 @register
@@ -27,6 +27,8 @@ class CharShare(Filter):
         "kept": "The answer is 2 + 2 = 4, and not 5!",
         "dropped": "~~~*** === BUY NOW === ***~~~ !!! >>> @@@ <<< !!!",
     }
+
+    revision: ClassVar[int] = 2
 
     step: Literal["char_share"] = "char_share"
     on: TextPath = "messages"

@@ -17,8 +17,9 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from hala_factory.documented import Documented
 from hala_factory.generate.answers import Answer
 from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import Failure, Finding, Judge
@@ -31,10 +32,8 @@ _SHORTEST_PIECE = 40  # characters; nothing is cut smaller in the hope of a whol
 T = TypeVar("T")
 
 
-class Rung(BaseModel):
+class Rung(Documented):
     """One way of asking again."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     cut: Cut = "block"
     """What is sent at once: as much as fits, a line (markers and table pipes stay here), or prose between spans."""

@@ -115,6 +115,7 @@ AWKWARD = [
     "x",
     "ب",
     "\x00\x01\x1b",
+    "\x0b\x0c\x85",  # white space and control characters both
     "#" * 50,
     "\n" * 50,
     "a" * 300,

@@ -64,13 +64,15 @@ class Writer:
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(store.atomic(self.path))
             self._schema = arrow_schema(self.columns)
-            numbers = [f.name for f in self._schema if not pa.types.is_nested(f.type) and not pa.types.is_string(f.type)]
+            numbers = [
+                f.name for f in self._schema if not pa.types.is_nested(f.type) and not pa.types.is_string(f.type)
+            ]
             self._writer = pq.ParquetWriter(
                 temporary,
                 self._schema,
                 compression="zstd",
                 use_dictionary=False,
-                write_statistics=numbers,  # nobody asks for texts by their first and last; it is a third of the writing
+                write_statistics=numbers,  # those of texts are a third of the writing, and tell nobody anything
             )
             self._stack = stack.pop_all()
         return self
