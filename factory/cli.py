@@ -133,7 +133,7 @@ def build_command(
 ) -> None:
     """Build RECIPE (a name or a file). Run it again after an interruption and it goes on."""
     from hala_factory.progress import Bars
-    from hala_factory.run import build
+    from hala_factory.run.building import build
 
     made = _plan(recipe, profile, limit, catalog_file, store_place)
     with Bars(quiet=quiet) as bars:

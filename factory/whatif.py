@@ -29,6 +29,8 @@ from hala_factory.validation import validate
 
 KEPT, WAITING = "kept", "to generate"
 FATE = {"status": pl.String(), "step": pl.String(), "reason": pl.String()}
+IN_MEMORY = 256_000_000
+"""Bytes of a barrier's stored index up to which it is decided in memory; a larger one lies on disk meanwhile."""
 _FOLDERS = ("data", "dropped")
 _KEY = ["id", "source", "origin"]
 
@@ -275,11 +277,15 @@ class _Walk:
                 was_shard=pl.col("shard"), was_row=pl.col("row")
             )
             ordered = ranked.sort(self._order(), maintain_order=True) if fresh.height else ranked
-            ordered.with_columns(
+            numbered = ordered.with_columns(
                 pl.when("earlier").then(1).otherwise(0).cast(pl.UInt32).alias("shard"),
                 pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
-            ).sink_parquet(whole)
-            scan = pl.scan_parquet(whole)
+            )
+            if sum(f.stat().st_size for f in files) <= IN_MEMORY:
+                scan = numbered.collect().lazy()
+            else:
+                numbered.sink_parquet(whole)
+                scan = pl.scan_parquet(whole)
             sources = [s for s in self.manifest["lock"]["sources"]]
             said = step.decide(scan, sources).filter(pl.col("reason").is_not_null()).select("shard", "row", "reason")
             heads = scan.filter(~pl.col("earlier")).select("shard", "row", *_KEY[:2], pl.col("place").alias("origin"))
