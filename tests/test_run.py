@@ -299,3 +299,18 @@ def test_the_record_of_a_shard_names_its_files_with_their_digests(workshop: Work
     assert set(done["files"]) == {"part-00002.parquet", "dropped-00002.parquet"}
     assert done["rows"] == {"in": 1, "kept": 1, "dropped": {}, "failed": {}}
     assert json.loads((folder / "stage.json").read_text())["shards"] == 3
+
+
+HEAVY = ["pandas", "torch", "vllm", "transformers", "datasets", "datatrove", "sklearn"]
+"""What a build of filters has no use for, and would take longer to load than to filter ten thousand rows."""
+
+
+def test_a_build_of_filters_loads_nothing_that_it_does_not_use(workshop: Workshop) -> None:
+    workshop.rows("one.jsonl", alpaca(50))
+    workshop.catalog({"one": {"path": "one.jsonl"}})
+    workshop.recipe(["one"], ["chat_shape", "language", "length", "gopher_quality", "repetition", "exact_dedup"])
+    build = "from hala_factory.cli import main; main(standalone_mode=False)"
+    told = f"import sys; {build}; print(sorted(sys.modules.keys() & set({HEAVY})), file=sys.stderr)"
+    with workshop.spawn("build", "recipe.yaml", "--quiet", "--workers", "1", program=("-c", told)) as process:
+        _, errors = process.communicate()
+    assert (process.returncode, errors.decode().splitlines()[-1]) == (0, "[]")

@@ -115,7 +115,7 @@ def batches(path: Path, rows: int = BATCH) -> Iterator[pl.DataFrame]:
     try:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows == 0:
-                yield pl.DataFrame(pl.from_arrow(file.schema_arrow.empty_table()))
+                yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([], schema=file.schema_arrow)))
             for batch in file.iter_batches(batch_size=rows):
                 yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch])))
     except (OSError, pa.ArrowException) as e:
