@@ -11,14 +11,21 @@ from pydantic import ConfigDict, Field, model_validator
 
 from hala_factory import rows, text
 from hala_factory.generate.asking import Answerer
-from hala_factory.quality.failures import Failure, Finding, Judge, echoing, misspeaking
-from hala_factory.quality.ladder import RETRIES, Ladder, Rung, Translation
+from hala_factory.quality.failures import Finding, echoing, misspeaking
+from hala_factory.quality.fields import (
+    FirstTemperature,
+    LanguageCode,
+    Protect,
+    RequestTokens,
+    SegmentChars,
+    SystemMessage,
+    require_two,
+    taken,
+)
+from hala_factory.quality.ladder import RETRIES, Ladder, Retries, Translation, translatable
 from hala_factory.quality.prompts import filled, named, require
-from hala_factory.quality.scripts import LETTER
-from hala_factory.quality.translate import LanguageCode
 from hala_factory.step import Ask, Columns, Name, TextPath, register
 from hala_factory.structure import prose
-from hala_factory.validation import FieldError
 
 PROMPT = "Translate everything that follows into {language}:\n\n{text}"
 
@@ -62,17 +69,12 @@ class BackTranslate(Ask):
     """Language of the target."""
     prompt: str = PROMPT
     """What the model is asked; `{text}` stands for the text, `{language}` for the name of the source's language."""
-    system: str | None = None
-    """A system message before it."""
-    max_chars: int = Field(1500, ge=100)
-    """Longest segment, in characters."""
-    protect: bool = True
-    """Whether code, formulas, URLs and the like are kept from the model and must come back unchanged."""
-    temperature: float = Field(0, ge=0, le=2)
-    """Of the first attempt."""
-    max_tokens: int = Field(1024, ge=1)
-    """Longest answer to one request."""
-    retries: dict[Failure, tuple[Rung, ...]] = RETRIES
+    system: SystemMessage = None
+    max_chars: SegmentChars = 1500
+    protect: Protect = True
+    temperature: FirstTemperature = 0
+    max_tokens: RequestTokens = 1024
+    retries: Retries = RETRIES
     """How to ask again after each failure, as in `translate`."""
     min_chrf: Chrf | None = 25
     """Smallest chrF."""
@@ -82,16 +84,12 @@ class BackTranslate(Ask):
     @model_validator(mode="after")
     def _coherent(self) -> BackTranslate:
         require("prompt", self.prompt, "text")
-        if self.to == self.source_language:
-            raise FieldError("to", f"'to' and 'from' are both {self.to!r}")
+        require_two(self.source_language, self.to)
         return self
 
     def faults(self, columns: Columns) -> list[tuple[str, str]]:
         """Texts that the rows do not have, and a column to keep the back-translations in that is taken."""
-        found = super().faults(columns)
-        if self.keep in columns:
-            found.append(("keep", f"the rows have a column {self.keep!r} already; name another one"))
-        return found
+        return super().faults(columns) + taken(self.keep, columns)
 
     def writes(self, columns: Columns) -> Columns:
         """The back-translations where they are kept, and the measures."""
@@ -117,10 +115,7 @@ class BackTranslate(Ask):
         return list(dict.fromkeys(asked))
 
     def _asked(self, source: str, target: str) -> bool:
-        return self._worth_sending(target) and self._missing(source, target) is None
-
-    def _worth_sending(self, target: str) -> bool:
-        return bool(LETTER.search(target)) and (not self.protect or bool(LETTER.search(prose(target))))
+        return translatable(target, protect=self.protect) and self._missing(source, target) is None
 
     def _missing(self, source: str, target: str) -> Finding | None:
         """Why a target is no text of its language: what came back of it would be the source itself."""
@@ -128,18 +123,16 @@ class BackTranslate(Ask):
 
     async def reply(self, question: str, models: Mapping[str, Answerer]) -> Translation:
         """One target, translated back as `translate` would."""
-        prompt = filled(self.prompt, language=named(self.source_language))
-        judge = Judge(self.source_language, prompt.replace("{text}", "\n"), structure=self.protect)
         ladder = Ladder(
             models["model"],
-            prompt=prompt,
-            system=self.system,
+            self.source_language,
+            filled(self.prompt, language=named(self.source_language)),
             max_chars=self.max_chars,
             protect=self.protect,
-            temperature=self.temperature,
             max_tokens=self.max_tokens,
+            system=self.system,
+            temperature=self.temperature,
             retries=self.retries,
-            judge=judge,
         )
         return await ladder.translate(question)
 
@@ -188,9 +181,9 @@ class BackTranslate(Ask):
 
     def _of_pair(self, source: str, target: str, replies: Mapping[str, Translation]) -> tuple[Any, ...]:
         """The back-translation of one pair, chrF, requests, failure and detail."""
-        if not self._worth_sending(target):
+        if not translatable(target, protect=self.protect):
             # an empty translation of words is as far from them as can be
-            return target, 0.0 if self._worth_sending(source) else None, 0, None, None
+            return target, 0.0 if translatable(source, protect=self.protect) else None, 0, None, None
         if missing := self._missing(source, target):
             return None, None, 0, missing.failure, missing.detail
         back = replies[target]

@@ -9,8 +9,8 @@ import polars as pl
 
 from hala_factory import rows
 from hala_factory.generate.asking import Answerer
+from hala_factory.quality.fields import LanguageCode, taken
 from hala_factory.quality.teacher import Reply, Taught, Turns, conversation, instruction, measured
-from hala_factory.quality.translate import LanguageCode
 from hala_factory.step import Columns, Name, register
 
 NO_INSTRUCTION = Reply("", "no_instruction", "no user message with a text is the last one before an answer")
@@ -47,9 +47,7 @@ class Generate(Taught):
         """Rows without messages, and a column to keep them in that is taken."""
         if "messages" not in rows.text_paths(columns):
             return [("step", "the rows have no 'messages' here; instructions are answered, not pairs")]
-        if self.keep in columns:
-            return [("keep", f"the rows have a column {self.keep!r} already; name another one")]
-        return []
+        return taken(self.keep, columns)
 
     def writes(self, columns: Columns) -> Columns:
         """The messages, the kept ones, `teacher`, and the measures."""

@@ -14,9 +14,9 @@ from hala_factory.errors import BuildError, InputError
 from hala_factory.fingerprint import file_digest
 from hala_factory.generate.asking import Answerer
 from hala_factory.quality.controls import BAD, PAIRS, Control, planted, read_pairs
+from hala_factory.quality.fields import LanguageCode, SystemMessage, require_two
 from hala_factory.quality.prompts import filled, named, require
 from hala_factory.quality.together import together
-from hala_factory.quality.translate import LanguageCode
 from hala_factory.quality.verdicts import Form, Verdict, ask_verdict
 from hala_factory.step import Ask, Columns, Share, TextPath, register
 from hala_factory.validation import FieldError
@@ -99,8 +99,7 @@ class Judge(Ask):
     prompt: str | None = None
     """What the judge is asked; `{source}` and `{target}` stand for the texts, `{from}` and `{to}` for the names of the
     languages. The form of the answer is put behind it."""
-    system: str | None = None
-    """A system message before it."""
+    system: SystemMessage = None
     explain: bool = False
     """Whether the judge says why, in a sentence, before the verdict; it stands in `detail`, and costs tokens."""
     max_tokens: int = Field(256, ge=16)
@@ -123,8 +122,7 @@ class Judge(Ask):
     def _coherent(self) -> Judge:
         if self.prompt is not None:
             require("prompt", self.prompt, "source", "target")
-        if self.to == self.source_language:
-            raise FieldError("to", f"'to' and 'from' are both {self.to!r}")
+        require_two(self.source_language, self.to)
         if self.controls and self.controls_path is None and {self.source_language, self.to} != {"en", "ar"}:
             which = f"there are none from {self.source_language!r} to {self.to!r}"
             todo = "give 'controls_path' a file of good pairs, or set 'controls' to 0"

@@ -14,7 +14,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field
@@ -24,7 +25,7 @@ from hala_factory.generate.answers import Answer
 from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import Failure, Finding, Judge
 from hala_factory.quality.scripts import LETTER
-from hala_factory.structure import Cut, mask, repair, segments, unmask
+from hala_factory.structure import Cut, mask, prose, repair, segments, unmask
 
 _MARK = re.compile(r"<[a-z]+[0-9]+/>")
 _LINE_BREAKS = re.compile(r"\s*\n\s*")
@@ -51,7 +52,8 @@ class Rung(Documented):
 
 
 _WARM = (Rung(temperature=0.3, seed=1), Rung(temperature=0.3, seed=2, share=0.5))
-RETRIES: dict[Failure, tuple[Rung, ...]] = {
+Retries = dict[Failure, tuple[Rung, ...]]
+RETRIES: Retries = {
     "broken_structure": (Rung(mask=False), Rung(cut="line"), Rung(cut="span")),
     "truncated": (Rung(share=0.5), Rung(share=0.25)),
     "engine_error": (Rung(share=0.5), Rung(share=0.25)),
@@ -62,6 +64,11 @@ RETRIES: dict[Failure, tuple[Rung, ...]] = {
     "echo": (Rung(mask=False), Rung(cut="line"), *_WARM[:1]),
     "wrong_language": (Rung(mask=False), Rung(cut="line"), *_WARM[:1]),
 }
+
+
+def translatable(text: str, *, protect: bool) -> bool:
+    """Whether a text has a letter; outside code and formulas, where those are protected."""
+    return bool(LETTER.search(text)) and (not protect or bool(LETTER.search(prose(text))))
 
 
 @dataclass(frozen=True)
@@ -96,24 +103,35 @@ class Ladder:
     """Who is asked for the texts of a step, in which words and ways, and what the answers are held against."""
 
     ask: Answerer
+    language: str
+    """Code of the language that is translated into."""
     prompt: str
     """What the model is asked; `{text}` stands for the text."""
-    system: str | None
     max_chars: int
     """Longest segment, in characters."""
     protect: bool
     """Whether code, formulas, URLs and the like are kept from the model and must come back unchanged."""
-    temperature: float
-    """Of the first attempt."""
     max_tokens: int
     """Longest answer to one request."""
-    retries: dict[Failure, tuple[Rung, ...]]
-    judge: Judge
+    system: str | None = None
+    temperature: float = 0
+    """Of the first attempt."""
+    retries: Retries = field(default_factory=RETRIES.copy)
     fallback: Answerer | None = None
     """Who is asked last."""
 
+    @cached_property
+    def judge(self) -> Judge:
+        """What the answers are held against."""
+        return Judge(self.language, self.prompt.replace("{text}", "\n"), structure=self.protect)
+
     async def translate(self, text: str) -> Translation:
-        """One text, cut, asked for piece by piece, checked, and asked for again where `retries` say so."""
+        """One text, cut, asked for piece by piece, checked, and asked for again where `retries` say so.
+
+        One with nothing to translate passes as it is.
+        """
+        if not translatable(text, protect=self.protect):
+            return Translation(text)
         if self.ask.unit == "text":
             whole = await self._recorded(text)
         else:

@@ -11,17 +11,13 @@ from pydantic import ConfigDict, Field, model_validator
 
 from hala_factory import rows
 from hala_factory.generate.asking import Answerer
-from hala_factory.quality.failures import Judge
+from hala_factory.quality.fields import LanguageCode, require_two, taken
 from hala_factory.quality.generate import NO_INSTRUCTION
-from hala_factory.quality.ladder import RETRIES, Ladder, Translation
+from hala_factory.quality.ladder import Ladder
 from hala_factory.quality.prompts import filled, named, require
-from hala_factory.quality.scripts import LETTER
 from hala_factory.quality.teacher import Reply, Taught, Turns, conversation, instruction, measured
 from hala_factory.quality.together import together
-from hala_factory.quality.translate import LanguageCode
 from hala_factory.step import Columns, Name, register
-from hala_factory.structure import prose
-from hala_factory.validation import FieldError
 
 PROMPT = "Translate everything that follows into {language}:\n\n{text}"
 
@@ -77,8 +73,7 @@ class RespondNatively(Taught):
     @model_validator(mode="after")
     def _coherent(self) -> RespondNatively:
         require("prompt", self.prompt, "text")
-        if self.to == self.source_language:
-            raise FieldError("to", f"'to' and 'from' are both {self.to!r}")
+        require_two(self.source_language, self.to)
         return self
 
     @property
@@ -93,9 +88,7 @@ class RespondNatively(Taught):
         """Rows without messages, and a column to keep them in that is taken."""
         if "messages" not in rows.text_paths(columns):
             return [("step", "the rows have no 'messages' here; instructions are answered, not pairs")]
-        if self.kept in columns:
-            return [("keep", f"the rows have a column {self.kept!r} already; name another one")]
-        return []
+        return taken(self.kept, columns)
 
     def writes(self, columns: Columns) -> Columns:
         """The messages, the kept ones, `translator`, `teacher`, and the measures."""
@@ -109,8 +102,15 @@ class RespondNatively(Taught):
 
     async def reply(self, question: Turns, models: Mapping[str, Answerer]) -> Native:
         """The turns translated, each by itself, and the teacher's answer to them."""
-        ladder = self._ladder(models["translator"])
-        done = await together(self._translated(content, ladder) for _, content in question)
+        ladder = Ladder(
+            models["translator"],
+            self.to,
+            filled(self.prompt, language=named(self.to)),
+            max_chars=self.max_chars,
+            protect=self.protect,
+            max_tokens=self.max_tokens,
+        )
+        done = await together(ladder.translate(content) for _, content in question)
         turns = tuple((role, each.text) for (role, _), each in zip(question, done, strict=True))
         requests = sum(each.requests for each in done)
         for number, ((role, _), each) in enumerate(zip(question, done, strict=True), 1):
@@ -119,26 +119,6 @@ class RespondNatively(Taught):
                 return Native(turns, Reply("", each.failure, detail, requests=requests))
         said = await self.teacher(models, self.to).answer(turns)
         return Native(turns, replace(said, requests=said.requests + requests))
-
-    async def _translated(self, content: str, ladder: Ladder) -> Translation:
-        """One message; one without a letter outside code and formulas stays as it is."""
-        if not LETTER.search(prose(content) if self.protect else content):
-            return Translation(content)
-        return await ladder.translate(content)
-
-    def _ladder(self, ask: Answerer) -> Ladder:
-        prompt = filled(self.prompt, language=named(self.to))
-        return Ladder(
-            ask,
-            prompt=prompt,
-            system=None,
-            max_chars=self.max_chars,
-            protect=self.protect,
-            temperature=0,
-            max_tokens=self.max_tokens,
-            retries=RETRIES,
-            judge=Judge(self.to, prompt.replace("{text}", "\n"), structure=self.protect),
-        )
 
     def apply(self, frame: pl.DataFrame, replies: Mapping[Turns, Native], called: Mapping[str, str]) -> pl.DataFrame:
         """The rows translated and answered. Raises KeyError for a conversation that nobody answered."""

@@ -15,15 +15,23 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from hala_factory import rows
 from hala_factory.errors import did_you_mean
 from hala_factory.generate.asking import Answerer
-from hala_factory.quality.failures import Failure, Judge
-from hala_factory.quality.ladder import RETRIES, Ladder, Rung, Translation
-from hala_factory.quality.scripts import LETTER, SCRIPTS
+from hala_factory.quality.fields import (
+    FirstTemperature,
+    LanguageCode,
+    Protect,
+    RequestTokens,
+    SegmentChars,
+    SystemMessage,
+    require_two,
+    taken,
+)
+from hala_factory.quality.ladder import RETRIES, Ladder, Retries, Translation, translatable
+from hala_factory.quality.prompts import require
+from hala_factory.quality.scripts import SCRIPTS
 from hala_factory.quality.self_referential import Policy, rejoined, routed
 from hala_factory.step import Ask, Columns, Name, register
-from hala_factory.structure import prose
 from hala_factory.validation import FieldError
 
-LanguageCode = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")]
 FieldPath = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.(\*|[a-z][a-z0-9_-]*))?(\.content)?$")]
 PROMPT = "Translate everything that follows into Arabic:\n\n{text}"
 
@@ -67,17 +75,12 @@ class Translate(Ask):
     """Name of a stronger model, asked for what the first one cannot do, after all its `retries`."""
     prompt: str = PROMPT
     """What the model is asked; `{text}` stands for the text."""
-    system: str | None = None
-    """A system message before it."""
-    max_chars: int = Field(1500, ge=100)
-    """Longest segment, in characters."""
-    protect: bool = True
-    """Whether code, formulas, URLs and the like are kept from the model and must come back unchanged."""
-    temperature: float = Field(0, ge=0, le=2)
-    """Of the first attempt."""
-    max_tokens: int = Field(1024, ge=1)
-    """Longest answer to one request."""
-    retries: dict[Failure, tuple[Rung, ...]] = RETRIES
+    system: SystemMessage = None
+    max_chars: SegmentChars = 1500
+    protect: Protect = True
+    temperature: FirstTemperature = 0
+    max_tokens: RequestTokens = 1024
+    retries: Retries = RETRIES
     """How to ask again after each failure, in order; what is written here replaces the whole table."""
     self_referential: Policy = "translate"
     """What becomes of conversations with a task about its own words: `translate` them as any other, `skip` (the row
@@ -88,11 +91,8 @@ class Translate(Ask):
 
     @model_validator(mode="after")
     def _coherent(self) -> Translate:
-        if self.prompt.count("{text}") != 1:
-            found = self.prompt.count("{text}")
-            raise FieldError("prompt", f"prompt: expected {{text}} once, found it {found} times")
-        if self.to == self.source_language:
-            raise FieldError("to", f"'to' and 'from' are both {self.to!r}")
+        require("prompt", self.prompt, "text")
+        require_two(self.source_language, self.to)
         if self.prompt == PROMPT and SCRIPTS.get(self.to) != "Arabic":
             raise FieldError("to", f"'prompt' asks for Arabic unless you write it; write one for {self.to!r}")
         if len({_column(f) for f in self.fields}) > 1:
@@ -154,9 +154,7 @@ class Translate(Ask):
             for path in self.paths()
             if path not in known
         ]
-        if self.kept in columns:
-            found.append(("keep", f"the rows have a column {self.kept!r} already; name another one"))
-        return found
+        return found + taken(self.kept, columns)
 
     def measures(self) -> Columns:
         return {"requests": pl.Int64(), "repairs": pl.Int64(), "task": pl.String(), "routed": pl.String()}
@@ -164,26 +162,20 @@ class Translate(Ask):
     def questions(self, frame: pl.DataFrame) -> list[str]:
         """The distinct texts to translate, in order of first appearance."""
         found = self._long(frame).get_column("text").drop_nulls().unique(maintain_order=True)
-        return [text for text in found if self._worth_sending(text)]
-
-    def _worth_sending(self, text: str) -> bool:
-        return bool(LETTER.search(text)) and (not self.protect or bool(LETTER.search(prose(text))))
+        return [text for text in found if translatable(text, protect=self.protect)]
 
     async def reply(self, question: str, models: Mapping[str, Answerer]) -> Translation:
         """One text, asked for as the fields say; one with nothing to translate passes as it is."""
-        if not self._worth_sending(question):
-            return Translation(question)
-        judge = Judge(self.to, instruction=self.prompt.replace("{text}", "\n"), structure=self.protect)
         ladder = Ladder(
             models["model"],
-            prompt=self.prompt,
-            system=self.system,
+            self.to,
+            self.prompt,
             max_chars=self.max_chars,
             protect=self.protect,
-            temperature=self.temperature,
             max_tokens=self.max_tokens,
+            system=self.system,
+            temperature=self.temperature,
             retries=self.retries,
-            judge=judge,
             fallback=models.get("fallback_model"),
         )
         return await ladder.translate(question)
@@ -197,7 +189,7 @@ class Translate(Ask):
         """
         long = self._long(frame)
         for text in long.get_column("text").drop_nulls().unique(maintain_order=True):
-            if text not in replies and self._worth_sending(text):
+            if text not in replies and translatable(text, protect=self.protect):
                 raise ValueError(f"no translation was made of {text[:60]!r}")
         schema: dict[str, Any] = dict.fromkeys(("text", "new", "failure", "detail"), pl.String)
         schema |= {"requests": pl.Int64, "repairs": pl.Int64, "fallback": pl.Boolean}
