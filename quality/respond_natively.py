@@ -9,15 +9,14 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import ConfigDict, Field, model_validator
 
-from hala_factory import rows
 from hala_factory.generate.asking import Answerer
-from hala_factory.quality.fields import LanguageCode, require_two, taken
-from hala_factory.quality.generate import NO_INSTRUCTION
+from hala_factory.quality.fields import LanguageCode, require_two
 from hala_factory.quality.ladder import Ladder
 from hala_factory.quality.prompts import filled, named, require
-from hala_factory.quality.teacher import Reply, Taught, Turns, conversation, instruction, measured
+from hala_factory.quality.taught import Taught
+from hala_factory.quality.teacher import Reply, Turns
 from hala_factory.quality.together import together
-from hala_factory.step import Columns, Name, register
+from hala_factory.step import Name, register
 
 PROMPT = "Translate everything that follows into {language}:\n\n{text}"
 
@@ -53,6 +52,7 @@ class RespondNatively(Taught):
     }
     models: ClassVar[tuple[str, ...]] = ("translator", "model", "judge_model")
     measured_by: ClassVar[tuple[str, ...]] = ("max_tokens", "max_chars")
+    credits: ClassVar[dict[str, str]] = {"translator": "translator", "teacher": "model"}
 
     step: Literal["respond_natively"] = "respond_natively"
     translator: str
@@ -81,25 +81,6 @@ class RespondNatively(Taught):
         """The column that keeps the messages as they were."""
         return self.keep or f"messages_{self.source_language}"
 
-    def paths(self) -> list[str]:
-        return ["messages"]
-
-    def faults(self, columns: Columns) -> list[tuple[str, str]]:
-        """Rows without messages, and a column to keep them in that is taken."""
-        if "messages" not in rows.text_paths(columns):
-            return [("step", "the rows have no 'messages' here; instructions are answered, not pairs")]
-        return taken(self.kept, columns)
-
-    def writes(self, columns: Columns) -> Columns:
-        """The messages, the kept ones, `translator`, `teacher`, and the measures."""
-        names: Columns = dict.fromkeys(("translator", "teacher"), pl.String())
-        return {"messages": rows.MESSAGES, self.kept: rows.MESSAGES, **names, **super().writes(columns)}
-
-    def questions(self, frame: pl.DataFrame) -> list[Turns]:
-        """The distinct conversations up to their last instruction, in order of first appearance."""
-        found = (instruction(messages) for messages in frame["messages"].to_list())
-        return list(dict.fromkeys(turns for turns in found if turns is not None))
-
     async def reply(self, question: Turns, models: Mapping[str, Answerer]) -> Native:
         """The turns translated, each by itself, and the teacher's answer to them."""
         ladder = Ladder(
@@ -122,18 +103,5 @@ class RespondNatively(Taught):
 
     def apply(self, frame: pl.DataFrame, replies: Mapping[Turns, Native], called: Mapping[str, str]) -> pl.DataFrame:
         """The rows translated and answered. Raises KeyError for a conversation that nobody answered."""
-        before = frame["messages"].to_list()
-        asked = [instruction(messages) for messages in before]
-        said = [None if turns is None else replies[turns] for turns in asked]
-        after = [
-            old if native is None else conversation(native.turns, native.reply.text)
-            for old, native in zip(before, said, strict=True)
-        ]
-        told = [NO_INSTRUCTION if native is None else native.reply for native in said]
-        return frame.with_columns(
-            frame["messages"].alias(self.kept),
-            pl.Series("messages", after, dtype=rows.MESSAGES),
-            pl.lit(called["translator"]).alias("translator"),
-            pl.lit(called["model"]).alias("teacher"),
-            *measured(self.label, told, self.measures()),
-        )
+        said = {turns: (native.turns, native.reply) for turns, native in replies.items()}
+        return self.answered(frame, said, called)

@@ -79,6 +79,14 @@ def test_rows_are_native_and_the_originals_kept_beside() -> None:
     assert after.select("translator", "teacher").row(0) == ("t", "m")
 
 
+def test_the_columns_are_written_in_the_order_that_was_announced() -> None:
+    measures = ("samples", "finished", "score", "finish", "requests", "failure", "detail")
+    announced = ["messages", "messages_en", "translator", "teacher", *(f"respond_natively.{m}" for m in measures)]
+    assert list(step().writes({"messages": rows.MESSAGES})) == announced
+    there = pl.DataFrame({"messages": [[]]}, schema={"messages": rows.MESSAGES})
+    assert set(step().apply(there, {}, {"translator": "t", "model": "m"}).columns) == set(announced)
+
+
 def test_a_step_that_cannot_work_is_refused() -> None:
     with pytest.raises(ValidationError, match="both 'en'"):
         step(to="en")
