@@ -11,12 +11,11 @@ The model:
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from pydantic import Field
 
@@ -25,12 +24,12 @@ from hala_factory.generate.answers import Answer
 from hala_factory.generate.asking import Answerer
 from hala_factory.quality.failures import Failure, Finding, Judge
 from hala_factory.quality.scripts import LETTER
+from hala_factory.quality.together import together
 from hala_factory.structure import Cut, mask, prose, repair, segments, unmask
 
 _MARK = re.compile(r"<[a-z]+[0-9]+/>")
 _LINE_BREAKS = re.compile(r"\s*\n\s*")
 _SHORTEST_PIECE = 40  # characters; nothing is cut smaller in the hope of a whole answer
-T = TypeVar("T")
 
 
 class Rung(Documented):
@@ -144,7 +143,7 @@ class Ladder:
 
     async def _segmented(self, text: str) -> Translation:
         parts = segments(text, self.max_chars, protect=self.protect)
-        done = await _together(self._climb(p.text) if p.sent else _given(p.text) for p in parts)
+        done = await together(self._climb(p.text) if p.sent else _given(p.text) for p in parts)
         whole = _joined(done)
         if whole.failure is None and len(done) > 1:
             whole = _found(whole, self.judge.of_text(text, whole.text))
@@ -193,7 +192,7 @@ class Ladder:
 
     async def _attempt(self, text: str, pieces: Sequence[_Piece], rung: Rung) -> Translation:
         """Every piece once; the text is judged as a whole when every piece is good."""
-        whole = _joined(await _together(self._ask_piece(p, rung) for p in pieces))
+        whole = _joined(await together(self._ask_piece(p, rung) for p in pieces))
         if whole.failure is None and self.protect:
             repaired, count = repair(text, whole.text)
             whole = replace(whole, text=repaired, repairs=whole.repairs + count)
@@ -282,13 +281,3 @@ def _spent(last: Translation, before: Translation, failures: Sequence[str]) -> T
 
 async def _given(text: str) -> Translation:
     return Translation(text)
-
-
-async def _together(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all jobs, in order; when one raises, the others are called off."""
-    tasks = [asyncio.ensure_future(job) for job in jobs]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
 from hala_factory.generate.completion import spoken
 from hala_factory.quality.prompts import filled
-from hala_factory.quality.together import together
 from hala_factory.quality.verdicts import Form, Verdict, ask_verdict
 from tests.speaking import Fake
 
@@ -144,19 +143,3 @@ def test_a_schema_goes_over_the_wire_in_openai_form() -> None:
 
 def test_a_text_with_braces_in_it_is_not_filled_in() -> None:
     assert filled("{source} → {target}", source="{target} {x}", target="y") == "{target} {x} → y"
-
-
-def test_when_one_of_several_questions_fails_the_others_are_asked_all_the_same() -> None:
-    asked = []
-
-    async def job(number: int) -> int:
-        await asyncio.sleep(0)
-        asked.append(number)
-        if number in (1, 2):
-            raise OSError(f"question {number}")
-        return number
-
-    with pytest.raises(OSError, match="question 1"):
-        asyncio.run(together(job(n) for n in range(5)))
-    assert asked == [0, 1, 2, 3, 4]
-    assert asyncio.run(together(job(n) for n in (3, 0))) == [3, 0]
