@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import polars as pl
 from pydantic import Field
 
-from hala_factory import rows, structure
+from hala_factory import structure
+from hala_factory.rewriting import TEXT, rewrite
 from hala_factory.step import Columns, Normaliser, TextPath, register
 
 Kind = Literal["email", "phone", "ip_address", "card", "iban"]
@@ -116,34 +118,19 @@ class Pii(Normaliser):
         return {kind: pl.Int32() for kind in KINDS}
 
     def normalise(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        counts = {kind: [0] * frame.height for kind in KINDS}
-        column, _, part = self.on.partition(".")
-        whole = frame.select(text=rows.text(self.on)).with_row_index("row")
-        suspects = whole.filter(pl.col("text").str.contains(_SUSPECT))["row"]
-        changed: dict[int, Any] = {}
-        for row, value in zip(suspects, frame[column].gather(suspects).to_list(), strict=True):
-            texts = _texts(value, part)
-            masked = {key: self._masked(content, counts, row) for key, content in texts}
-            if self.action == "mask" and any(masked[key] != content for key, content in texts):
-                changed[row] = _put_back(value, masked)
-        measures = pl.DataFrame(counts, schema=self.measures())
-        if not changed:
-            return frame, measures
-        made = pl.Series(column, list(changed.values()), dtype=frame.schema[column])
-        index = list(range(frame.height))
-        for at, row in enumerate(changed):
-            index[row] = frame.height + at
-        return frame.with_columns(pl.concat([frame[column], made]).gather(index)), measures
+        suspect = TEXT.is_not_null() & TEXT.str.contains(_SUSPECT).any().over("row")
+        masked, counts = rewrite(frame, self.on, suspect, KINDS, self._masked)
+        return masked if self.action == "mask" else frame, counts
 
     def rules(self) -> list[tuple[str, pl.Expr]]:
         return [(kind, pl.col(kind) > 0) for kind in self.kinds] if self.action == "drop" else []
 
-    def _masked(self, content: str, counts: dict[Kind, list[int]], row: int) -> str:
+    def _masked(self, content: str, counts: Counter[str]) -> str:
         """The text with placeholders; what only a placeholder beside it brings to light is replaced as well."""
         while found := list(self._finds(content)):
             pieces, at = [], 0
             for start, end, kind in found:
-                counts[kind][row] += 1
+                counts[kind] += 1
                 pieces += [content[at:start], self.placeholders.get(kind, "")]
                 at = end
             content = "".join([*pieces, content[at:]])
@@ -269,16 +256,3 @@ def _accounts(plain: str) -> Iterator[tuple[int, int]]:
 def _luhn(digits: str) -> bool:
     doubled = [int(d) if i % 2 == 0 else sum(divmod(2 * int(d), 10)) for i, d in enumerate(reversed(digits))]
     return sum(doubled) % 10 == 0
-
-
-def _texts(value: Any, part: str) -> list[tuple[int | str, str]]:
-    """The texts of a value of a column that are meant, each with its place: a message's number, or a language."""
-    if isinstance(value, list):
-        return [(i, m["content"]) for i, m in enumerate(value) if m["content"] and part in ("", m["role"])]
-    return [(code, content) for code, content in value.items() if content and part in ("", code)]
-
-
-def _put_back(value: Any, texts: dict[Any, str]) -> Any:
-    if isinstance(value, list):
-        return [{**m, "content": texts.get(i, m["content"])} for i, m in enumerate(value)]
-    return {**value, **texts}
