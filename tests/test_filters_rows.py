@@ -222,12 +222,13 @@ def test_a_list_that_cannot_work_is_found_before_anything_runs(
 # ---------------------------------------------------------------- personal data
 
 PERSONAL = {
-    "email": "sara.h@gmail.com|x+y@mail.site.co.uk|Ahmad_99@uni.edu.jo",
+    "email": "sara.h@gmail.com|x+y@mail.site.co.uk|Ahmad_99@uni.edu.jo|sales@shop.24online.com",
     "phone": "+20 100 123 4567|+966 50 123 4567|00966501234567|+٩٦٦ ٥٠ ١٢٣ ٤٥٦٧|٠١٠٠١٢٣٤٥٦٧|01001234567|0501234567|"
     "055-123-4567|0791234567|07 9123 4567|07701234567|0661234567|06 61 23 45 67|06.61.23.45.67|0912345678|"
     "+971-4-123-4567|(02) 2345 6789|04 123 4567|+1 (212) 684-4700|(212) 684-4700|1-800-362-0101|07885 577 899|"
     "+961 3 123 456|+216 98 123 456|(+966) 501234567|+966(0)501234567|+963 944 123 456|+967 771 234 567|"
-    "+965 9912 3456|+974 5512 3456|+252 61 234 5678|+44 20 7946 0958|059-912-3456",
+    "+965 9912 3456|+974 5512 3456|+252 61 234 5678|+44 20 7946 0958|059-912-3456|"
+    "+966\u00a050\u00a0123\u00a04567|+49\u202f30\u202f1234\u202f5678|+966–50–123–4567|+971 (0) - 4 - 123 - 4567",
     "ip_address": "8.8.4.44|41.33.12.9|٤١.٣٣.١٢.٩|2a00:1450:4001:81b::200e",
     "card": "4111 1111 1111 1111|5555-5555-5555-4444|378282246310005|3782 822463 10005|٤١١١ ١١١١ ١١١١ ١١١١",
     "iban": "GB82 WEST 1234 5698 7654 32|SA0380000000608010167519|EG380019000500000000263180002|"
@@ -322,6 +323,9 @@ SEPARATORS = [
     "$",
     "-",
     ".",
+    " - ",
+    "–",
+    "\u00a0",
 ]
 pieces = st.sampled_from(
     [*"|".join(PERSONAL.values()).split("|"), *NOT_PERSONAL.split("|"), *SEPARATORS, "<EMAIL>", "<PHONE>"]
@@ -333,6 +337,13 @@ pieces = st.sampled_from(
 def test_masking_twice_changes_nothing_more(texts: list[str]) -> None:
     frame = instructions(*([("user", t)] for t in texts))
     check_normaliser(Pii(), frame)
+
+
+@settings(max_examples=150)
+@given(text=st.lists(pieces, max_size=8).map("".join))
+def test_a_text_is_masked_the_same_whatever_stands_beside_it(text: str) -> None:
+    alone, beside = said(text), instructions([("user", text), ("assistant", "a@site.org +966501234567 8.8.4.44")])
+    assert Pii().normalise(alone)[0]["messages"][0][0] == Pii().normalise(beside)[0]["messages"][0][0]
 
 
 @pytest.mark.parametrize(
