@@ -44,6 +44,7 @@ follow (null, and absent from older segments, where there was none)."""
 REPLACES = b"hala_factory.replaces"
 _KEY_DIGITS = 64
 _BATCH_ROWS = 8_192
+_REMEDY = "put it back from a copy, or move it away to have its answers asked again"
 
 
 def segment_path(folder: Path, token: str) -> Path:
@@ -144,13 +145,10 @@ def prefixes(keys: pa.ChunkedArray, path: Path) -> npt.NDArray[np.uint64]:
     for chunk in keys.chunks:
         digits = np.frombuffer(b"".join(chunk.cast(pa.binary()).to_pylist()), np.uint8)
         if len(digits) != _KEY_DIGITS * len(chunk):
-            raise BuildError(f"{path}: a key in it has not {_KEY_DIGITS} digits; {_TODO}")
+            raise BuildError(f"{path}: a key in it has not {_KEY_DIGITS} digits; {_REMEDY}")
         head = digits.reshape(-1, _KEY_DIGITS)[:, :16].tobytes()
         parts.append(np.frombuffer(bytes.fromhex(head.decode()), ">u8").astype(np.uint64))
     return np.concatenate(parts)
-
-
-_TODO = "put it back from a copy, or move it away to have its answers asked again"
 
 
 @contextlib.contextmanager
@@ -162,4 +160,4 @@ def named(path: Path) -> Iterator[None]:
         raise
     except (pa.ArrowException, OSError, ValueError) as e:
         found = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise BuildError(f"{path}: a torn or corrupt segment ({found}); {_TODO}") from e
+        raise BuildError(f"{path}: a torn or corrupt segment ({found}); {_REMEDY}") from e
