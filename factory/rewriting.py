@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from hala_factory import structure
+from hala_factory import structure, text
 from hala_factory.structure import Span
 
 TEXT = pl.col("text")
@@ -22,9 +22,8 @@ TEXT = pl.col("text")
 KEPT = "\U0010ff00-\U0010fffd"
 """For a character class: what may stand for a protected stretch, the end of the last plane for private use."""
 _STAND_INS = [chr(code) for code in range(0x10FF00, 0x10FFFE)]
-_INVISIBLE = "".join(map(chr, [0xAD, 0x61C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)]))
-_INVISIBLE += "\ufeff"
-"""Characters of no width, and marks that turn the direction of a text."""
+_INVISIBLE = "".join(map(chr, [*text.INVISIBLE, *range(0x206A, 0x2070)]))
+"""What no span begins or ends with: the invisible, and the format characters that Unicode has deprecated."""
 
 Change = Callable[[str, Counter[str]], str]
 """A text, and where to count by kind what is changed in it; answers the text as it shall be."""

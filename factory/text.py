@@ -44,12 +44,13 @@ _DIGITS = {chr(zero + n): str(n) for zero in (0x0660, 0x06F0) for n in range(10)
 _NUMBER_MARKS = {"٫": ".", "٬": ",", "،": ","} | dict.fromkeys("\u0640\u061c\u200e\u200f\u2066\u2067\u2068\u2069", "")
 _MARKS = [*range(0x0610, 0x061B), *range(0x064B, 0x0660), 0x0670, *range(0x06D6, 0x06DD), *range(0x06DF, 0x06E5)]
 _MARKS += [0x06E7, 0x06E8, *range(0x06EA, 0x06EE), *range(0x08D3, 0x08E2), *range(0x08E3, 0x0900)]
-_INVISIBLE = [0x00AD, 0x061C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
+INVISIBLE = [0x00AD, 0x061C, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
+"""Code points of characters of no width, and of marks that turn the direction of a text."""
 _ALEFS, _YAS = "أإآٱ", "ىی"
 
 
 def _matching_folds() -> dict[str, str]:
-    folds = {chr(c): "" for c in [*_MARKS, *_INVISIBLE, 0x0640]}
+    folds = {chr(c): "" for c in [*_MARKS, *INVISIBLE, 0x0640]}
     folds |= dict.fromkeys(_ALEFS, "ا") | dict.fromkeys(_YAS, "ي") | {"ة": "ه", "ک": "ك"}
     # NFKC would also turn x² into x2, so it is asked for the Arabic presentation forms alone.
     for code in [*range(0xFB50, 0xFE00), *range(0xFE70, 0xFEFD)]:

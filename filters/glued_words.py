@@ -10,7 +10,7 @@ from pydantic import Field
 from hala_factory import rows, text
 from hala_factory.step import Columns, Count, Filter, TextPath, register
 
-_LETTER = r"[\p{Arabic}&&\p{L}--\x{640}]"
+_LETTER = text.ARABIC_LETTER
 _NO_LETTERS = r"[\p{M}\x{640}\x{200c}-\x{200f}]"
 """Diacritics, the tatweel and marks of direction: a word is no longer for them."""
 _LONG = 10
@@ -20,7 +20,7 @@ _LONG_LATIN_WORD = rf"\b\p{{Lu}}?\p{{Ll}}{{{_LONG - 1},}}\b"
 _PLACEHOLDERS = r"\{[^{}\n]*\}|\]\([^()\s]*\)"
 
 # A letter that only ends words, with another behind it: «السياسةالوطنية», «علىهدوئها».
-_END_INSIDE = r"ة(?:[\p{Arabic}&&\p{L}--[ةهىي]])|ى[\p{Arabic}&&\p{L}--[ىيءئ]]"
+_END_INSIDE = rf"ة[{_LETTER}--[ةهىي]]|ى[{_LETTER}--[ىيءئ]]"
 # A whole word, the article, and a whole word: «ومدافعالميدان». Words of one piece, «الراديكاليين», end soon after it.
 _ARTICLE = r"^[وفبك]{0,2}ال"
 _ARTICLE_INSIDE = rf"{_LETTER}{{4,}}ال{_LETTER}{{5,}}"
@@ -30,12 +30,13 @@ _BEFORE_ARTICLE = (
     rf"\b[وف]?(?:في|من|عن|هذا|هذه|ذلك|التي|الذي|الذين|بعد|قبل|بين|عند|كل|خلال|منذ|ضد|نحو)ال{_LETTER}{{4,}}\b"
 )
 # A tanwin that ends a word: «أيضًامجمع».
-_TANWIN_INSIDE = r"(?:\x{64B}ا|ا\x{64B})[\p{Arabic}&&\p{L}]"
+_TANWIN_INSIDE = rf"(?:\u064bا|ا\u064b){_LETTER}"
+_DIGIT = r"[0-9\x{660}-\x{669}]"
 # Arabic beside Latin letters or digits without a space. Clitics and «ال» may stand before a name («بGitHub»), short
 # units behind a number («5كم»), the plural «ات» behind an abbreviation, one digit behind a name («سيرين2»).
 _MIXED = (
-    r"[\p{Arabic}&&\p{L}]{4,}[A-Za-z]{2,}|[\p{Arabic}&&\p{L}]{3,}[A-Z][0-9]|[A-Za-z]{2,}[\p{Arabic}&&\p{L}]{3,}"
-    r"|[\p{Arabic}&&\p{L}]{3,}[0-9\x{660}-\x{669}]{2}|[0-9\x{660}-\x{669}][%٪]?[\p{Arabic}&&\p{L}]{4,}"
+    rf"{_LETTER}{{4,}}[A-Za-z]{{2,}}|{_LETTER}{{3,}}[A-Z][0-9]|[A-Za-z]{{2,}}{_LETTER}{{3,}}"
+    rf"|{_LETTER}{{3,}}{_DIGIT}{{2}}|{_DIGIT}[%٪]?{_LETTER}{{4,}}"
 )
 _lengths = pl.element().str.len_chars()
 
