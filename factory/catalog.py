@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hala_factory import yamlfile
 from hala_factory.documented import Documented
-from hala_factory.errors import InputError, did_you_mean
+from hala_factory.errors import Fault, InputError, did_you_mean
 from hala_factory.rows import RowKind
 from hala_factory.validation import FieldError, validate
 
@@ -149,7 +150,7 @@ class Batch(Documented):
     """Where requests are written and answers are read, for a model (or people) that answers later."""
 
     folder: str = Field(min_length=1)
-    """Folder of the files, relative to the catalog."""
+    """Folder of the files, relative to the catalog; of this model alone."""
     form: Literal["openai", "csv", "jsonl"] = "openai"
     """`openai`: files of the Batch API; `csv`, `jsonl`: texts with a column for people to fill in."""
     max_requests: int = Field(50_000, ge=1)
@@ -286,9 +287,25 @@ def load(path: Path) -> Loaded:
     """Read and validate a catalog. Raises InputError with every fault of the file."""
     document = yamlfile.read(path)
     catalog, faults = validate(Catalog, document)
+    if catalog is not None:
+        faults += _shared_folders(catalog, document)
     if catalog is None or faults:
         raise InputError(faults)
     return Loaded(catalog=catalog, document=document)
+
+
+def _shared_folders(catalog: Catalog, document: yamlfile.Document) -> list[Fault]:
+    """The batch models whose files would stand among those of another: one build could not use both."""
+    owners: dict[str, str] = {}
+    faults = []
+    for name, model in catalog.models.items():
+        if model.batch is None:
+            continue
+        owner = owners.setdefault(os.path.normpath(model.batch.folder), name)
+        if owner != name:
+            told = f"folder: {model.batch.folder!r} is that of model {owner!r} already; give each a folder of its own"
+            faults.append(document.fault(("models", name, "batch", "folder"), told))
+    return faults
 
 
 def _placed(hub: str | None, path: Any) -> None:

@@ -351,6 +351,11 @@ WRONG = {
         "models:\n  x: {engine: llama.cpp, hub: a/b, licence: MIT}\n",
         "catalog.yaml:2:15: engine: 'llama.cpp' is not known; known are: batch, local, openai, recorded, vllm",
     ),
+    "two models in one folder": (
+        "models:\n  x: {engine: batch, licence: MIT, batch: {folder: box}}\n"
+        "  y: {engine: batch, licence: MIT, batch: {folder: ./box/}}\n",
+        "catalog.yaml:3:52: folder: './box/' is that of model 'x' already; give each a folder of its own",
+    ),
     "a name that is none": (
         f"sources:\n  Open Orca: {{{GOOD}}}\n",
         "catalog.yaml:2:3: 'Open Orca' is not a name: use lower-case letters, digits, '.', '_' and '-'",
