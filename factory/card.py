@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hala_factory import yamlfile
+from hala_factory.quality.controls import AGREEMENT, agreement
 
 _SIZES = (
     (1_000, "n<1K"),
@@ -93,7 +94,14 @@ def _stages(manifest: dict[str, Any]) -> str:
     lines = [
         [s["name"], ", ".join(s["steps"]) or "read", s["rows"]["in"], s["rows"]["kept"]] for s in manifest["stages"]
     ]
-    return _table(["stage", "steps", "rows in", "rows kept"], lines)
+    judged = [f"The model that judged in `{name}` is {told}.\n" for name, told in proofs(manifest).items()]
+    return "\n".join([_table(["stage", "steps", "rows in", "rows kept"], lines), *judged])
+
+
+def proofs(manifest: dict[str, Any]) -> dict[str, str]:
+    """How far the judge of a stage agreed with pairs of known quality, in words, by the stage's name."""
+    found = ((s["name"], s.get("proof", {})) for s in manifest["stages"])
+    return {name: agreement(proof) for name, proof in found if proof.keys() >= AGREEMENT}
 
 
 def _reasons(manifest: dict[str, Any]) -> str:

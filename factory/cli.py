@@ -185,6 +185,8 @@ def versions(name: str | None, store_place: str | None, as_json: bool) -> None:
 @json_option
 def show(artifact: str, store_place: str | None, as_json: bool) -> None:
     """Show one version: its rows by source, stage and reason."""
+    from hala_factory.card import proofs
+
     store = store_at(store_place)
     manifest = _manifest(store, artifact)
     if as_json:
@@ -197,7 +199,8 @@ def show(artifact: str, store_place: str | None, as_json: bool) -> None:
         [s["name"], f"{s['rows']['in']:,}", f"{s['rows']['kept']:,}", f"{s['seconds']:.1f}"]
         for s in manifest["stages"]
     ]
-    click.echo(table(["stage", "rows in", "kept", "seconds"], lines) + "\n")
+    judged = [f"{name}: {told}\n" for name, told in proofs(manifest).items()]
+    click.echo("\n".join([table(["stage", "rows in", "kept", "seconds"], lines) + "\n", *judged]))
     lines = [
         [n, f"{s['in']:,}", f"{s['kept']:,}", f"{sum(s['dropped'].values()):,}", f"{sum(s['failed'].values()):,}"]
         for n, s in manifest["sources"].items()

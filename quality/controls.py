@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hala_factory.errors import InputError
 
@@ -155,6 +156,18 @@ def _spoilt(kind: Kind, source: str, target: str, other: str) -> str | None:
 def _another(number: re.Match[str]) -> str:
     told = str(int(number[0]) + _OFF)
     return told if number[0].isascii() else told.translate(_ARABIC_DIGITS)
+
+
+AGREEMENT = frozenset(("controls", "agreed", "agreement", "kinds"))
+"""What a proof of agreement holds, at least."""
+
+
+def agreement(proof: Mapping[str, Any]) -> str:
+    """What a judge proved, in words: `right on 17 of 20 controls (85%: 10 of 10 good, 1 of 3 other, …)`."""
+    kinds = ", ".join(
+        f"{n['agreed']} of {n['controls']} {kind}" for kind, n in proof["kinds"].items() if n["controls"]
+    )
+    return f"right on {proof['agreed']} of {proof['controls']} controls ({proof['agreement']:.0%}: {kinds})"
 
 
 def read_pairs(path: Path) -> tuple[tuple[str, str], ...]:

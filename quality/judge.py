@@ -13,7 +13,7 @@ from hala_factory import rows, text
 from hala_factory.errors import BuildError, InputError
 from hala_factory.fingerprint import file_digest
 from hala_factory.generate.asking import Answerer
-from hala_factory.quality.controls import BAD, PAIRS, Control, planted, read_pairs
+from hala_factory.quality.controls import BAD, PAIRS, Control, agreement, planted, read_pairs
 from hala_factory.quality.fields import LanguageCode, SystemMessage, require_two
 from hala_factory.quality.prompts import filled, named, require
 from hala_factory.quality.together import together
@@ -181,20 +181,23 @@ class Judge(Ask):
             for kind in ("good", *BAD)
         }
         share = round(sum(agreed) / len(items), 4)
+        proof: dict[str, Any] = {
+            "controls": len(items),
+            "agreed": sum(agreed),
+            "agreement": share,
+            "kinds": kinds,
+        }
         if self.min_agreement is not None and share < self.min_agreement:
-            told = ", ".join(f"{n['agreed']} of {n['controls']} {kind}" for kind, n in kinds.items() if n["controls"])
             raise BuildError(
-                f"step {self.label!r}: the judge {self.model!r} is right on {sum(agreed)} of {len(items)} controls "
-                f"({share:.0%}: {told}), and 'min_agreement' is {self.min_agreement:.0%}; take another judge, another "
-                "prompt, or a lower bound"
+                f"step {self.label!r}: the judge {self.model!r} is {agreement(proof)}, and 'min_agreement' is "
+                f"{self.min_agreement:.0%}; take another judge, another prompt, or a lower bound"
             )
         wrong = [
             {"kind": item.kind, "source": item.source, "target": item.target, "said": _said(verdict)}
             for item, verdict, right in zip(items, said, agreed, strict=True)
             if not right
         ]
-        proof: dict[str, Any] = {"controls": len(items), "agreed": sum(agreed), "agreement": share}
-        return {**proof, "kinds": kinds, "wrong": wrong}
+        return {**proof, "wrong": wrong}
 
     def _agrees(self, item: Control, verdict: Verdict) -> bool:
         """Whether the judge would keep a good pair, or not a bad one; no verdict agrees with neither."""

@@ -275,6 +275,9 @@ def test_a_build_keeps_drops_and_fails_and_asks_nothing_twice(workshop: Workshop
         (stage,) = [s for s in workshop.manifest()["stages"] if s["kind"] == "ask"]
         assert stage["proof"]["agreement"] == 1
         assert stage["proof"]["kinds"]["good"] == {"controls": 2, "agreed": 2}
+        right = "right on 4 of 4 controls (100%: 2 of 2 good, 1 of 1 other, 1 of 1 cut)"
+        assert f"\njudge: {right}\n" in workshop.run("show", "small@dev").out
+        assert f"\nThe model that judged in `judge` is {right}.\n" in (workshop.corpus() / "README.md").read_text()
         lost = workshop.lost()
         (odd,) = lost.filter(pl.col("reason") == "unparseable").iter_rows(named=True)
         assert "I would accept it." in odd["detail"]
