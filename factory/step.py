@@ -96,7 +96,14 @@ class Step(Documented, ABC):
 
     def identity(self) -> dict[str, Any]:
         """What decides the step's output, for its fingerprint."""
-        return {"config": self.model_dump(mode="json"), "revision": self.revision}
+        return {"config": {**self.model_dump(mode="json"), **self.contents()}, "revision": self.revision}
+
+    def contents(self) -> dict[str, Any]:
+        """Fields for which their content counts in the fingerprint: the digest of a file for its path.
+
+        So a file that is moved changes nothing, and one that is changed does.
+        """
+        return {}
 
 
 class RowStep(Step):

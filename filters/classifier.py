@@ -59,10 +59,9 @@ class Classifier(Filter):
             found.append(("label", f"the model has no label {self._label()!r}{did_you_mean(self._label(), known)}"))
         return found
 
-    def identity(self) -> dict[str, Any]:
-        """The digest of the model stands for its path, so a moved file changes nothing and a changed one does."""
-        same = super().identity()
-        return {**same, "config": {**same["config"], "model": file_digest(self._path()), "wanted": self._label()}}
+    def contents(self) -> dict[str, Any]:
+        """The model, and the label as the model spells it."""
+        return {"model": file_digest(self._path()), "wanted": self._label()}
 
     def measures(self) -> Columns:
         return {"score": pl.Float32(), "top": pl.String()}

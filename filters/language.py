@@ -8,7 +8,6 @@ import polars as pl
 from pydantic import Field
 
 from hala_factory import lid, rows, text
-from hala_factory.errors import InputError
 from hala_factory.step import Columns, Count, Filter, Share, TextPath, register
 
 _TOLD = 0.25
@@ -72,16 +71,11 @@ class Language(Filter):
         found = super().faults(columns)
         if self.max_foreign_share is not None and self.windows == 1:
             found.append(("windows", "'max_foreign_share' needs more than one window; 8 is a good number"))
-        try:
-            wrong = lid.model(self.model).unknown(self.keep)
-        except InputError as error:
-            return [*found, ("model", str(error))]
-        return found + [("keep", fault) for fault in wrong]
+        return found + lid.faults(self.model, self.keep)
 
-    def identity(self) -> dict[str, Any]:
-        """The digest of the model stands for its path, so a moved file changes nothing and a changed one does."""
-        same = super().identity()
-        return {**same, "config": {**same["config"], "model": lid.model(self.model).digest}}
+    def contents(self) -> dict[str, Any]:
+        """The model."""
+        return {"model": lid.model(self.model).digest}
 
     def measures(self) -> Columns:
         return {"label": pl.String(), "score": pl.Float32(), "foreign": pl.Float32()}

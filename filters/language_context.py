@@ -8,7 +8,6 @@ import polars as pl
 from pydantic import Field
 
 from hala_factory import lid, rows
-from hala_factory.errors import InputError
 from hala_factory.step import Barrier, Columns, Share, TextPath, register
 
 _UNIT = 10_000
@@ -56,17 +55,11 @@ class LanguageContext(Barrier):
     """How many characters of a text decide."""
 
     def faults(self, columns: Columns) -> list[tuple[str, str]]:
-        found = super().faults(columns)
-        try:
-            wrong = lid.model(self.model).unknown(self.keep)
-        except InputError as error:
-            return [*found, ("model", str(error))]
-        return found + [("keep", fault) for fault in wrong]
+        return super().faults(columns) + lid.faults(self.model, self.keep)
 
-    def identity(self) -> dict[str, Any]:
-        """The digest of the model stands for its path."""
-        same = super().identity()
-        return {**same, "config": {**same["config"], "model": lid.model(self.model).digest}}
+    def contents(self) -> dict[str, Any]:
+        """The model."""
+        return {"model": lid.model(self.model).digest}
 
     def index(self, frame: pl.DataFrame) -> pl.DataFrame:
         whole = frame.select(text=rows.text(self.on)).to_series()

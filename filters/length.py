@@ -57,12 +57,9 @@ class Length(Filter):
             found.append(("tokenizer", str(error)))
         return found
 
-    def identity(self) -> dict[str, Any]:
-        """The digest of the tokenizer stands for its place, so a moved file changes nothing and a changed one does."""
-        same = super().identity()
-        if self.tokenizer is None:
-            return same
-        return {**same, "config": {**same["config"], "tokenizer": file_digest(_file(self.tokenizer))}}
+    def contents(self) -> dict[str, Any]:
+        """The tokenizer."""
+        return {} if self.tokenizer is None else {"tokenizer": file_digest(_file(self.tokenizer))}
 
     def measures(self) -> Columns:
         counts: Columns = {"chars": pl.Int32(), "words": pl.Int32()}

@@ -47,11 +47,9 @@ class Similarity(Filter):
         wrong = encoder.faults(self.model, self.commit)
         return super().faults(columns) + ([("model", wrong)] if wrong else [])
 
-    def identity(self) -> dict[str, Any]:
-        """The content of the model stands for its place, so a moved folder changes nothing."""
-        same = super().identity()
-        told = encoder.identity(self.model, self.commit)
-        return {**same, "config": {**same["config"], "model": told, "commit": None}}
+    def contents(self) -> dict[str, Any]:
+        """The model, of which its commit is a part."""
+        return {"model": encoder.identity(self.model, self.commit), "commit": None}
 
     def measures(self) -> Columns:
         return {"cosine": pl.Float32()}

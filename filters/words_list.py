@@ -62,11 +62,9 @@ class BannedWords(Filter):
             found.append(("words", "no word or phrase in it can be found in a text"))
         return found
 
-    def identity(self) -> dict[str, Any]:
-        """The digest of the file stands for its path, so a moved list changes nothing and a changed one does."""
-        same = super().identity()
-        digest = file_digest(Path(self.path).expanduser()) if self.path else None
-        return {**same, "config": {**same["config"], "path": digest}}
+    def contents(self) -> dict[str, Any]:
+        """The list."""
+        return {"path": file_digest(Path(self.path).expanduser()) if self.path else None}
 
     def measures(self) -> Columns:
         return {"hits": pl.Int32(), "detail": pl.String()}

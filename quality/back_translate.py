@@ -23,11 +23,9 @@ from hala_factory.quality.fields import (
     taken,
 )
 from hala_factory.quality.ladder import RETRIES, Ladder, Retries, Translation, translatable
-from hala_factory.quality.prompts import filled, named, require
+from hala_factory.quality.prompts import TRANSLATE, filled, named, require
 from hala_factory.step import Ask, Columns, Name, TextPath, register
 from hala_factory.structure import prose
-
-PROMPT = "Translate everything that follows into {language}:\n\n{text}"
 
 Chrf = Annotated[float, Field(ge=0, le=100)]
 
@@ -67,7 +65,7 @@ class BackTranslate(Ask):
     """Language of the source, into which the target is translated back."""
     to: LanguageCode = "ar"
     """Language of the target."""
-    prompt: str = PROMPT
+    prompt: str = TRANSLATE
     """What the model is asked; `{text}` stands for the text, `{language}` for the name of the source's language."""
     system: SystemMessage = None
     max_chars: SegmentChars = 1500

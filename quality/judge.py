@@ -140,12 +140,9 @@ class Judge(Ask):
                 found.append(("controls_path", str(error)))
         return found
 
-    def identity(self) -> dict[str, Any]:
-        """The digest of the file of controls stands for its path."""
-        same = super().identity()
-        if self.controls_path is None:
-            return same
-        return {**same, "config": {**same["config"], "controls_path": file_digest(Path(self.controls_path))}}
+    def contents(self) -> dict[str, Any]:
+        """The controls."""
+        return {} if self.controls_path is None else {"controls_path": file_digest(Path(self.controls_path))}
 
     def measures(self) -> Columns:
         """`verdict`, or the five scores and their `mean`; `requests`."""

@@ -22,6 +22,9 @@ LANGUAGES = {
 }
 """English names by code; a code that is not here stands for itself."""
 
+TRANSLATE = "Translate everything that follows into {language}:\n\n{text}"
+"""What a translator is asked, where a recipe does not say it in another way."""
+
 
 def named(code: str) -> str:
     """The language as an English prompt calls it."""

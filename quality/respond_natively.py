@@ -12,13 +12,11 @@ from pydantic import ConfigDict, Field, model_validator
 from hala_factory.generate.asking import Answerer
 from hala_factory.quality.fields import LanguageCode, require_two
 from hala_factory.quality.ladder import Ladder
-from hala_factory.quality.prompts import filled, named, require
+from hala_factory.quality.prompts import TRANSLATE, filled, named, require
 from hala_factory.quality.taught import Taught
 from hala_factory.quality.teacher import Reply, Turns
 from hala_factory.quality.together import together
 from hala_factory.step import Name, register
-
-PROMPT = "Translate everything that follows into {language}:\n\n{text}"
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class RespondNatively(Taught):
     """Language to translate into and to answer in."""
     source_language: LanguageCode = Field("en", alias="from")
     """Language of the messages."""
-    prompt: str = PROMPT
+    prompt: str = TRANSLATE
     """What the translator is asked; `{text}` stands for the text, `{language}` for the name of the language."""
     max_chars: int = Field(1500, ge=100)
     """Longest segment that is translated at once, in characters."""

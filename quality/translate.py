@@ -26,14 +26,14 @@ from hala_factory.quality.fields import (
     taken,
 )
 from hala_factory.quality.ladder import RETRIES, Ladder, Retries, Translation, translatable
-from hala_factory.quality.prompts import require
+from hala_factory.quality.prompts import TRANSLATE, filled, named, require
 from hala_factory.quality.scripts import SCRIPTS
 from hala_factory.quality.self_referential import Policy, rejoined, routed
 from hala_factory.step import Ask, Columns, Name, register
 from hala_factory.validation import FieldError
 
 FieldPath = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.(\*|[a-z][a-z0-9_-]*))?(\.content)?$")]
-PROMPT = "Translate everything that follows into Arabic:\n\n{text}"
+PROMPT = filled(TRANSLATE, language=named("ar"))
 
 
 @register
