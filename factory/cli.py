@@ -118,6 +118,25 @@ def plan_command(
 @click.option("--shard-rows", type=click.IntRange(1), default=5_000, show_default=True, help="Rows of a shard.")
 @catalog_option
 @store_option
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Stop asking models before this run has had N tokens read and written.",
+)
+@click.option(
+    "--max-hours",
+    type=click.FloatRange(0, min_open=True),
+    metavar="H",
+    help="Stop asking models H hours after this run began, reading and filtering included.",
+)
+@click.option(
+    "--max-cost",
+    multiple=True,
+    metavar="AMOUNT[CURRENCY]",
+    help="Stop asking models before this run has cost so much, by the catalog's price_per_million: 5, or 5EUR. "
+    "Currencies are not added up: where models are paid in several, give one amount for each.",
+)
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @json_option
 def build_command(
@@ -128,16 +147,33 @@ def build_command(
     shard_rows: int,
     catalog_file: Path | None,
     store_place: str | None,
+    max_tokens: int | None,
+    max_hours: float | None,
+    max_cost: tuple[str, ...],
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Build RECIPE (a name or a file). Run it again after an interruption and it goes on."""
+    """Build RECIPE (a name or a file). Run it again after an interruption and it goes on.
+
+    At a limit (--max-tokens, --max-hours, --max-cost) no further request is sent, those under way are finished and
+    stored, and the command exits 1 with what was spent and what is left. The same command goes on from there, with
+    the whole limit again. Answers from the store, and from files (engines recorded and batch), cost nothing.
+    """
+    from hala_factory.generate.budget import BudgetReached
     from hala_factory.progress import Bars
+    from hala_factory.run.billing import budget_of
     from hala_factory.run.building import build
 
     made = _plan(recipe, profile, limit, catalog_file, store_place)
-    with Bars(quiet=quiet) as bars:
-        told = build(made, bars, workers=workers or len(os.sched_getaffinity(0)), shard_rows=shard_rows)
+    budget = budget_of(made, max_tokens=max_tokens, max_hours=max_hours, max_cost=max_cost)
+    cores = workers or len(os.sched_getaffinity(0))
+    try:
+        with Bars(quiet=quiet) as bars:
+            told = build(made, bars, workers=cores, shard_rows=shard_rows, budget=budget)
+    except BudgetReached as reached:
+        if as_json:
+            click.echo(json.dumps(reached.told, ensure_ascii=False))
+        raise
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
         return

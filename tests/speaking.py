@@ -8,11 +8,15 @@ from tests.stand_in_openai import StandIn, _response
 
 
 class Speaker(StandIn):
-    """`say` answers a request (its JSON) with a text, a status code (500), or a text and its `finish_reason`."""
+    """`say` answers a request (its JSON) with a text, a status code (500), or a text and its `finish_reason`.
+
+    `usage` has the tokens of every answer it gave, read and written.
+    """
 
     def __init__(self, say):
         super().__init__()
         self.say = say
+        self.usage = []
 
     async def _chat(self, request, line, writer):
         self.seen.append(request)
@@ -23,10 +27,14 @@ class Speaker(StandIn):
         else:
             text, finish = said if isinstance(said, tuple) else (said, "stop")
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
-            usage = {"prompt_tokens": 11, "completion_tokens": 7}
+            usage = self.used(request, text)
+            self.usage.append((usage["prompt_tokens"], usage["completion_tokens"]))
             writer.write(_response(200, {"choices": [choice], "usage": usage}))
         await writer.drain()
         return True
+
+    def used(self, request, text):
+        return {"prompt_tokens": 11, "completion_tokens": 7}
 
 
 @contextlib.contextmanager

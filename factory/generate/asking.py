@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from hala_factory.errors import HalaError
+from hala_factory.errors import BuildError, HalaError
 from hala_factory.generate.answers import Answer, Request, Unit
+from hala_factory.generate.budget import Purse
 from hala_factory.generate.engines import Engine
 from hala_factory.generate.store import GenerationStore
 
@@ -95,13 +96,15 @@ def asked(
 class Asker:
     """Answers a step's prompts: from the store, else from the engine, whose answer is stored at once.
 
-    The engine is started at the first prompt that is not stored. Equal prompts under way are asked once.
+    The engine is started at the first prompt that is not stored. Equal prompts under way are asked once. With a
+    `purse`, what the engine is asked has to fit its budget; what does not is put off (Deferred).
     Use as an asynchronous context manager; on leaving, the engine stops and the store is closed.
     """
 
-    def __init__(self, engine: Engine, store: GenerationStore) -> None:
+    def __init__(self, engine: Engine, store: GenerationStore, purse: Purse | None = None) -> None:
         self.engine = engine
         self.store = store
+        self.purse = purse
         self.unit: Unit = engine.unit
         self.counts = Counts()
         self._under_way: dict[str, asyncio.Task[Answer]] = {}
@@ -142,7 +145,7 @@ class Asker:
 
     async def _ask(self, key: str, request: Request) -> Answer:
         await self._start()
-        answer = await self.engine.answer(request)
+        answer = await (self.purse.pay(request, self.engine.answer) if self.purse else self.engine.answer(request))
         self.counts.prompt_tokens += answer.prompt_tokens
         self.counts.output_tokens += answer.output_tokens
         self.counts.failures += answer.finish_reason in ("error", "miss")
@@ -166,11 +169,34 @@ class Asker:
                 raise self._no_start.with_traceback(None)
             if not self._started:
                 try:
-                    await self.engine.__aenter__()
+                    await self._enter()
                 except HalaError as e:
                     self._no_start = e  # every request that waits here hears of it, and none tries again
                     raise
                 self._started = True
+
+    async def _enter(self) -> None:
+        if self.purse is None:
+            await self.engine.__aenter__()
+            return
+        budget = self.purse.budget
+        budget.check()
+        try:
+            async with asyncio.timeout(budget.seconds_left) as limit:
+                await self.engine.__aenter__()
+        except TimeoutError:
+            if limit.expired():
+                budget.check()
+            raise
+
+    async def hold(self, error: BuildError) -> None:
+        """Have what waits to be sent, and what may come, raise `error`; what is under way goes on."""
+        if self._started:
+            await self.engine.hold(error)
+
+    async def finish(self) -> None:
+        """Wait until what is under way is answered and stored, whoever waits for it."""
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         return self

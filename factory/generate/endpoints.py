@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hala_factory.catalog import Model
-from hala_factory.errors import InputError
+from hala_factory.errors import BuildError, InputError
 from hala_factory.generate.answers import Answer, Request, Unit
 from hala_factory.generate.checkpoint import served
 from hala_factory.generate.client import CONCURRENCY, ChatClient
@@ -54,6 +54,11 @@ class EndpointsEngine:
         """The answer of the least busy endpoint."""
         assert self._client is not None, "use the engine as an asynchronous context manager"
         return await self._client.answer(request)
+
+    async def hold(self, error: BuildError) -> None:
+        """Have what waits to be sent, and what comes later, raise `error`."""
+        if self._client:
+            await self._client.fail(error)
 
 
 def _key(name: str, variable: str | None) -> str | None:

@@ -37,12 +37,18 @@ class Engine(Protocol):
         Raises Deferred where the answer is to come another way, BuildError when nothing can go on.
         """
 
+    async def hold(self, error: BuildError) -> None:
+        """Have the requests that wait to be sent, and all that come later, raise `error`; the others are finished."""
+
 
 class Deferred(BuildError):
     """No answer yet: one is to come by another way, and the build is to be run again when it has."""
 
-    def __init__(self, *engines: Waiting) -> None:
+    def __init__(self, *engines: Waiting, left: int = 0, of: int = 0) -> None:
         self.engines = engines
+        self.left = left
+        """Questions of a stage that were put off, and `of` how many that were to be answered; 0 where not known."""
+        self.of = of
         super().__init__()
 
     def __str__(self) -> str:
@@ -51,7 +57,7 @@ class Deferred(BuildError):
 
 
 class Waiting(Protocol):
-    """An engine whose answers come later."""
+    """An engine whose answers come later, or another reason to put questions off."""
 
     def told(self) -> str:
         """What is waited for, and what to do."""

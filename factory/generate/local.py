@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hala_factory.catalog import Model
-from hala_factory.errors import InputError
+from hala_factory.errors import BuildError, InputError
 from hala_factory.fingerprint import fingerprint
 from hala_factory.generate import checkpoint as checkpoints
 from hala_factory.generate.answers import Answer, Request, Unit
@@ -67,6 +67,7 @@ class LocalEngine:
         self._working: asyncio.Task[None] | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._translator: _Translator | None = None
+        self._held: BuildError | None = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -101,8 +102,18 @@ class LocalEngine:
     async def answer(self, request: Request) -> Answer:
         """The translation of the request's bare text; requests that wait together are translated together."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if self._held:
+            raise self._held.with_traceback(None)
         self._waiting.put_nowait((request, future))
         return await future
+
+    async def hold(self, error: BuildError) -> None:
+        """Have what is not being translated yet, and what comes later, raise `error`."""
+        self._held = error
+        while not self._waiting.empty():
+            _, future = self._waiting.get_nowait()
+            if not future.done():
+                future.set_exception(error)
 
     async def _work(self) -> None:
         assert self._translator is not None

@@ -95,6 +95,9 @@ class OfflineEngine(ABC):
         await asyncio.shield(self._settling)
         raise Deferred(self)
 
+    async def hold(self, error: BuildError) -> None:  # noqa: B027 (every such engine has nothing to do here)
+        """Nothing is sent from here."""
+
     async def _settle(self) -> None:
         """Wait until no more requests come: a text that is put off takes the others of its row with it."""
         asked = -1

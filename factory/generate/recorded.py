@@ -14,7 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hala_factory.errors import Fault, InputError
+from hala_factory.errors import BuildError, Fault, InputError
 from hala_factory.generate.answers import Answer, Request, Unit
 from hala_factory.yamlfile import display
 
@@ -101,6 +101,9 @@ class RecordedEngine:
         text = request.text if request.text is not None else request.last_user_text
         found = None if text is None else self.answers.get(text)
         return Answer("", "miss") if found is None else Answer(found.answer, "stop")
+
+    async def hold(self, error: BuildError) -> None:
+        """Nothing waits here."""
 
 
 def _read(path: Path, file: str) -> Iterator[tuple[int, str, str, str | None]]:

@@ -133,6 +133,11 @@ class VllmEngine:
         assert self._client is not None, "use the engine as an asynchronous context manager"
         return await self._client.answer(request)
 
+    async def hold(self, error: BuildError) -> None:
+        """Have what waits to be sent, and what comes later, raise `error`."""
+        if self._client:
+            await self._client.fail(error)
+
     async def _stop(self) -> None:
         await asyncio.gather(*(s.stop() for s in self._servers))
         self._servers = []

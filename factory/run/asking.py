@@ -30,9 +30,11 @@ async def ask_shards(
 
     `askers` and `called` have, per field of `step.asked()`, what answers and how it is called. Raises BuildError
     when an engine is beyond help, or a model fails what the step has it prove; what was answered until then is stored.
-    Raises Deferred when answers are to come another way: first for what is to be proved, then for all the rows.
+    Raises Deferred when answers are to come another way, or the budget is reached: first for what is to be proved,
+    then for all the rows.
     """
     put_off: dict[Waiting, None] = {}
+    left = of = 0
     try:
         write_json(job.folder.path / PROOF, await step.prove(askers))
     except* Deferred as later:
@@ -43,10 +45,12 @@ async def ask_shards(
     async with asyncio.TaskGroup() as group:
 
         async def answer(question: Hashable, meters: Mapping[str, Meter]) -> Any:
+            nonlocal left
             try:
                 return await step.reply(question, meters)
             except* Deferred as later:
                 put_off.update(_waiting(later))
+                left += 1
             finally:
                 gate.release()
             return _PUT_OFF
@@ -57,10 +61,11 @@ async def ask_shards(
             waiting: dict[Hashable, asyncio.Task[Any]] = {}
             for question in step.questions(frame):
                 await gate.acquire()
+                of += 1
                 waiting[question] = group.create_task(answer(question, meters))
             group.create_task(_write(job, step, shard, frame, waiting, meters, called))
     if put_off:
-        raise Deferred(*put_off)
+        raise Deferred(*put_off, left=left, of=of)
 
 
 _PUT_OFF = object()

@@ -16,13 +16,15 @@ from hala_factory import benchmarks, rows, store
 from hala_factory.errors import HalaError
 from hala_factory.generate.answers import ModelIdentity
 from hala_factory.generate.asking import Asker
+from hala_factory.generate.budget import Budget, BudgetReached, Purse
+from hala_factory.generate.engines import Deferred
 from hala_factory.generate.inventory import note_models
 from hala_factory.generate.store import GenerationStore
 from hala_factory.plan import Plan, Stage, refuse_changed
 from hala_factory.run.asking import PROOF, ask_shards
 from hala_factory.run.assembling import assemble
 from hala_factory.run.barring import decide, index_shard, split_shard, to_index
-from hala_factory.run.billing import Bill
+from hala_factory.run.billing import UNPAID, Bill
 from hala_factory.run.files import row_count
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.passing import Job, filter_shard
@@ -51,11 +53,19 @@ class Watcher(Protocol):
         """It is done: name, status, rows_in, rows_out, seconds."""
 
 
-def build(plan: Plan, watcher: Watcher, *, workers: int = 1, shard_rows: int = SHARD_ROWS) -> dict[str, Any]:
+def build(
+    plan: Plan,
+    watcher: Watcher,
+    *,
+    workers: int = 1,
+    shard_rows: int = SHARD_ROWS,
+    budget: Budget | None = None,
+) -> dict[str, Any]:
     """Build what the plan says is to run; the answer of `build --json`.
 
     Running it again after any interruption goes on where it stopped. With several workers, a script that calls
-    this needs the usual `if __name__ == "__main__":`. Raises BuildError with what to do.
+    this needs the usual `if __name__ == "__main__":`. Raises BuildError with what to do, BudgetReached where what
+    models are to be asked does not fit the `budget` (see `billing.budget_of`).
     """
     told: list[dict[str, Any]] = []
     asked: dict[str, int] = {"requests": 0, "from_store": 0, "prompt_tokens": 0, "output_tokens": 0}
@@ -69,8 +79,14 @@ def build(plan: Plan, watcher: Watcher, *, workers: int = 1, shard_rows: int = S
             if not all(s.status == "stored" or _is_small(s) for s in sources):
                 crew.warm()
             _stages(sources, plan, watcher, told, partial(_read_sources, plan, crew=crew, shard_rows=shard_rows))
+            run = partial(_run, plan, crew=crew, asked=asked, bill=bill, budget=budget)
             for stage in plan.stages[len(sources) : -1]:
-                _stages([stage], plan, watcher, told, partial(_run, plan, crew=crew, asked=asked, bill=bill))
+                try:
+                    _stages([stage], plan, watcher, told, run)
+                except Deferred as later:
+                    if budget is not None and budget in later.engines:
+                        raise _stopped(plan, stage, budget, later, told, asked | bill.told()) from None
+                    raise
         started = time.monotonic()
         watcher.begins(plan.corpus, None)
         manifest = _corpus(plan, asked | bill.told())
@@ -93,6 +109,27 @@ def build(plan: Plan, watcher: Watcher, *, workers: int = 1, shard_rows: int = S
         "stages": told,
         "generation": asked | bill.told(),
     }
+
+
+def _stopped(
+    plan: Plan, stage: Stage, budget: Budget, later: Deferred, told: list[dict[str, Any]], asked: dict[str, Any]
+) -> BudgetReached:
+    """How a build ends at its budget: in one line for people, and all of it for scripts."""
+    stopped = budget.summary()
+    spent = [f"{stopped['spent']['tokens']:,} tokens"]
+    spent += [f"{amount:g} {currency}" for currency, amount in stopped["spent"]["cost"].items()]
+    left = f"{later.left:,} of {later.of:,} questions of {stage.name!r}" if later.of else f"all of {stage.name!r}"
+    others = "".join(f"\n{engine.told()}" for engine in later.engines if engine is not budget)
+    message = (
+        f"{budget.told()}; spent {', '.join(spent)} in {_duration(stopped['spent']['hours'])}; left to do: {left} and "
+        f"what follows it; every answer is stored, run the same command again to go on{others}"
+    )
+    stopped |= {"stage": stage.name, "questions": {"asked": later.of, "left": later.left}}
+    return BudgetReached(message, {"artifact": plan.artifact, "stopped": stopped, "stages": told, "generation": asked})
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 3600:.0f} s"
 
 
 def _corpus(plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
@@ -242,7 +279,9 @@ def _read_sources(plan: Plan, stages: list[Stage], *, crew: Crew, shard_rows: in
     crew.run(partial(read_source, jobs), range(len(jobs)), small=all(map(_is_small, stages)))
 
 
-def _run(plan: Plan, stages: list[Stage], *, crew: Crew, asked: dict[str, int], bill: Bill) -> None:
+def _run(
+    plan: Plan, stages: list[Stage], *, crew: Crew, asked: dict[str, int], bill: Bill, budget: Budget | None
+) -> None:
     (stage,) = stages
     inputs, digests = zip(*_inputs(plan, stage), strict=True)
     earlier = tuple(sorted(stage.earlier.glob("data/*.parquet"))) if stage.earlier else ()
@@ -257,10 +296,18 @@ def _run(plan: Plan, stages: list[Stage], *, crew: Crew, asked: dict[str, int], 
         decide(job, [u.source for u in plan.ready.recipe.sources])
         crew.run(partial(split_shard, job), job.todo(), small=small)
     else:
-        asyncio.run(_ask(plan, stage, job, job.todo(), asked, bill))
+        asyncio.run(_ask(plan, stage, job, job.todo(), asked, bill, budget))
 
 
-async def _ask(plan: Plan, stage: Stage, job: Job, shards: list[int], asked: dict[str, int], bill: Bill) -> None:
+async def _ask(
+    plan: Plan,
+    stage: Stage,
+    job: Job,
+    shards: list[int],
+    asked: dict[str, int],
+    bill: Bill,
+    budget: Budget | None,
+) -> None:
     (step,) = stage.steps
     assert isinstance(step, Ask)
     called = {field: plan.ready.model(model)[0] for field, model in step.asked().items()}
@@ -275,9 +322,16 @@ async def _ask(plan: Plan, stage: Stage, job: Job, shards: list[int], asked: dic
                     askers[field] = askers[same]
                     continue
                 store = GenerationStore(plan.store.generations, models[field])
-                askers[field] = await stack.enter_async_context(Asker(engine, store))
+                asker = Asker(engine, store, _purse(plan, called[field], budget))
+                askers[field] = await stack.enter_async_context(asker)
+                if budget:
+                    await stack.enter_async_context(budget.timed(asker.hold))
             try:
                 await ask_shards(job, step, shards, askers, called)
+            except Deferred:
+                for asker in askers.values():
+                    await asker.finish()
+                raise
             finally:
                 for name, asker in {called[field]: asker for field, asker in askers.items()}.items():
                     bill.add(plan.ready.catalog.catalog.models[name].price_per_million, asker.counts)
@@ -285,6 +339,12 @@ async def _ask(plan: Plan, stage: Stage, job: Job, shards: list[int], asked: dic
                         asked[word] += asker.counts.told()[word]
     except* HalaError as group:
         raise group.exceptions[0] from None
+
+
+def _purse(plan: Plan, model: str, budget: Budget | None) -> Purse | None:
+    """What pays for the answers of a model of the catalog; nothing does for answers from files."""
+    entry = plan.ready.catalog.catalog.models[model]
+    return None if budget is None or entry.engine in UNPAID else Purse(budget, entry.price_per_million)
 
 
 def _columns_before(plan: Plan, stage: Stage) -> Columns:
