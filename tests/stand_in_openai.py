@@ -2,17 +2,20 @@
 
 Run as a program it stands in for `python -m vllm.entrypoints.openai.api_server`: it serves on its `--port` until
 it is killed, with a helper process beside it, as vLLM has. FAKE_VLLM in the environment can make it `crash` at
-once, and a text that says `crash` makes it crash then.
+once, and a text that says `crash` makes it crash then. STAND_IN in the environment has fields of `StandIn` as JSON.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 def reversed_words(text):
@@ -24,7 +27,7 @@ class StandIn:
     """`script` holds what to do with the next requests, one word each; after it, and for None, it answers.
 
     Words: a status code (`"429"`, or `"429:2"` with a Retry-After), `garbage`, `empty`, `null`, `no finish`,
-    `length`, `hang`, `close`, `half a character`.
+    `shape` (JSON of another kind), `length`, `hang`, `close`, `torn` (half of an answer), `half a character`.
     """
 
     script: list = field(default_factory=list)
@@ -37,6 +40,18 @@ class StandIn:
     crash: str | None = None
     """Texts with this in them end the process."""
     serves: str = "tiny"
+    known: str | None = None
+    """A file of recorded answers (JSON Lines); other texts come back with their words reversed."""
+    log: str | None = None
+    """A file that takes one JSON line for every request, and one for every good answer; it outlives the process."""
+    jitter: float = 0.0
+    """Seconds that an answer may take longer than another, by lot: they come out of order."""
+    cut: str | None = None
+    """Texts with this in them are cut to half, as by a limit of the server's own, if they are longer than 60."""
+    hangs: str | None = None
+    """Once `hang_after` requests have come, the process makes this file and answers nothing any more; if the file
+    is there already, it does not."""
+    hang_after: int = 10
     seen: list = field(default_factory=list)
     keys: set = field(default_factory=set)
     connections: int = 0
@@ -47,6 +62,11 @@ class StandIn:
         self._server = None
         self._open = set()
         self.texts = Counter()
+        self._hung = False
+        self._answers = {}
+        if self.known:
+            lines = Path(self.known).read_text(encoding="utf-8").splitlines()
+            self._answers = {r["text"]: r["answer"] for r in map(json.loads, lines)}
 
     async def __aenter__(self):
         return await self.start()
@@ -85,6 +105,8 @@ class StandIn:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
+        if self._hung:
+            await asyncio.Event().wait()
         if head[0].startswith("GET"):
             writer.write(_response(200, {"data": [{"id": self.serves}]}))
             await writer.drain()
@@ -101,6 +123,11 @@ class StandIn:
         text = request["messages"][-1]["content"]
         self.seen.append(request)
         self.texts[text] += 1
+        self._note("asked", request)
+        if self.hangs and len(self.seen) >= self.hang_after and not Path(self.hangs).exists():
+            Path(self.hangs).touch()
+            self._hung = True
+            await asyncio.Event().wait()
         word = self.script.pop(0) if self.script else self.always
         if self.refuse and self.refuse in text:
             word = "400"
@@ -108,7 +135,7 @@ class StandIn:
             word = "500"
         if self.crash and self.crash in text:
             os._exit(3)
-        await asyncio.sleep(self.delay)
+        await asyncio.sleep(self.delay + random.uniform(0, self.jitter))
         if "/v1/chat/completions" not in line:
             word = "404"
         if word == "close":
@@ -117,6 +144,13 @@ class StandIn:
             await asyncio.sleep(60)
         if word == "garbage":
             writer.write(_response(200, None, b"<html>gateway</html>"))
+        elif word == "shape":
+            writer.write(_response(200, {"object": "list", "data": []}))
+        elif word == "torn":
+            whole = _response(200, *self._completion(text, None))
+            writer.write(whole[: len(whole) - 20])
+            await writer.drain()
+            return False
         elif word == "empty":
             writer.write(_response(200, None, b""))
         elif word and word[0].isdigit():
@@ -124,13 +158,26 @@ class StandIn:
             message = f"status {status}; you sent {line} with {sorted(str(k) for k in self.keys)}"
             writer.write(_response(int(status), {"error": {"message": message}}, wait=wait))
         else:
-            writer.write(_response(200, *_completion(text, word)))
+            writer.write(_response(200, *self._completion(text, word)))
+            self._note("answered", request)
         await writer.drain()
         return True
 
+    def _note(self, what, request):
+        if self.log:
+            with Path(self.log).open("a", encoding="utf-8") as log:
+                said = json.dumps(request, sort_keys=True)
+                log.write(json.dumps({"what": what, "time": time.time(), "request": said}) + "\n")
 
-def _completion(text, word):
-    content = {"null": None, "half a character": "a\ud83d"}.get(word, reversed_words(text))
+    def _completion(self, text, word):
+        answer = self._answers.get(text.partition(":\n\n")[2]) or reversed_words(text)
+        if self.cut and self.cut in text and len(text) > 60:
+            return _completion(text, answer[: len(answer) // 2], "length")
+        return _completion(text, answer, word)
+
+
+def _completion(text, answer, word):
+    content = {"null": None, "half a character": "a\ud83d"}.get(word, answer)
     choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
     if word in ("length", "thought"):
         choice["finish_reason"] = "length"
@@ -151,7 +198,8 @@ def _response(status, body, raw=None, wait=""):
 
 
 async def main(port, name):
-    await StandIn(serves=name, crash="crash", delay=0.02).start(port)
+    told = json.loads(os.environ.get("STAND_IN", "{}"))
+    await StandIn(**{"serves": name or "tiny", "crash": "crash", "delay": 0.02, **told}).start(port)
     await asyncio.Event().wait()
 
 
