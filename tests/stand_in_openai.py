@@ -7,6 +7,7 @@ once, and a text that says `crash` makes it crash then. STAND_IN in the environm
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -52,6 +53,8 @@ class StandIn:
     """Once `hang_after` requests have come, the process makes this file and answers nothing any more; if the file
     is there already, it does not."""
     hang_after: int = 10
+    front: bool = False
+    """Whether a hung process still answers what it is asked about itself: health, models and metrics."""
     seen: list = field(default_factory=list)
     keys: set = field(default_factory=set)
     connections: int = 0
@@ -105,8 +108,13 @@ class StandIn:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        if self._hung:
+        if self._hung and not (self.front and head[0].startswith("GET")):
             await asyncio.Event().wait()
+        if head[0].startswith("GET /metrics"):
+            tokens = 7 if self._hung else time.monotonic_ns()  # while it works, it counts
+            writer.write(_response(200, None, f'vllm:generation_tokens_total{{engine="0"}} {tokens}\n'.encode()))
+            await writer.drain()
+            return True
         if head[0].startswith("GET"):
             writer.write(_response(200, {"data": [{"id": self.serves}]}))
             await writer.drain()
@@ -125,7 +133,8 @@ class StandIn:
         self.texts[text] += 1
         self._note("asked", request)
         if self.hangs and len(self.seen) >= self.hang_after and not Path(self.hangs).exists():
-            Path(self.hangs).touch()
+            with contextlib.suppress(OSError):  # a file that cannot be: it hangs every time
+                Path(self.hangs).touch()
             self._hung = True
             await asyncio.Event().wait()
         word = self.script.pop(0) if self.script else self.always

@@ -14,7 +14,7 @@ import pytest
 
 from hala_factory.catalog import Model
 from hala_factory.errors import BuildError, InputError
-from hala_factory.generate import tools
+from hala_factory.generate import pulse, tools
 from hala_factory.generate import vllm as vllm_module
 from hala_factory.generate.answers import Request
 from hala_factory.generate.engines import make_engine
@@ -153,6 +153,70 @@ def test_a_server_that_is_killed_is_started_again_and_every_request_is_answered(
     assert gone(after, 1)
     for pid in alive(before):
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(pulse, "LOOK", 0.1)
+    monkeypatch.setattr(pulse, "PATIENCE", 1.0)
+
+
+@pytest.mark.parametrize("front", [False, True], ids=["wholly", "behind a healthy front"])
+def test_a_server_that_hangs_is_started_again_and_every_request_is_answered(stand_in, impatient, monkeypatch, front):
+    hung = stand_in / "hung"
+    monkeypatch.setenv("STAND_IN", json.dumps({"hangs": str(hung), "hang_after": 40, "front": front}))
+
+    async def go():
+        async with engine(stand_in) as it:
+            before = descendants(os.getpid())
+            answers = await asyncio.gather(*(it.answer(request(f"text {n}")) for n in range(100)))
+            return answers, before, descendants(os.getpid())
+
+    answers, before, after = asyncio.run(go())
+    assert hung.exists()
+    assert [a.text for a in answers] == [reversed_words(f"text {n}") for n in range(100)]
+    assert not before & after
+    assert gone(before | after, 1)
+    (log,) = (stand_in / "store" / "logs").glob("vllm-tiny-*.log")
+    told = log.read_text()
+    assert told.count("# no sign of life for 1 s: it is ended and started again") == 1
+    assert told.count("stand-in started") == 2
+
+
+def test_a_server_that_is_stopped_by_a_signal_is_started_again(stand_in, impatient):
+    async def go():
+        async with engine(stand_in) as it:
+            os.kill(it._servers[0].pid, signal.SIGSTOP)
+            return await it.answer(request("one two"))
+
+    assert asyncio.run(go()).text == "two one"
+
+
+def test_a_server_that_hangs_again_and_again_ends_the_build(stand_in, impatient, monkeypatch):
+    monkeypatch.setattr(pulse, "PATIENCE", 0.3)
+    monkeypatch.setattr(vllm_module, "FRUITLESS", 1)
+
+    async def go():
+        async with engine(stand_in) as it:
+            server = it._servers[0]
+            server._env["STAND_IN"] = json.dumps({"hangs": "/dev/null/none", "hang_after": 1})
+            os.kill(server.pid, signal.SIGKILL)
+            await it.answer(request("one two"))
+
+    with pytest.raises(BuildError, match=r"ended or hung again and again(?s:.)*run the same command again"):
+        asyncio.run(go())
+
+
+def test_a_server_that_is_only_slow_is_left_alone(stand_in, impatient, monkeypatch):
+    monkeypatch.setenv("STAND_IN", json.dumps({"delay": 3.0}))
+
+    async def go():
+        async with engine(stand_in) as it:
+            before = descendants(os.getpid())
+            return await it.answer(request("one two")), before - descendants(os.getpid())
+
+    answer, lost = asyncio.run(go())
+    assert (answer.text, lost) == ("two one", set())
 
 
 def test_a_text_that_crashes_the_server_fails_alone(stand_in, monkeypatch):

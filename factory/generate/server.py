@@ -42,9 +42,14 @@ class Server:
         self._process: asyncio.subprocess.Process | None = None
 
     @property
+    def root(self) -> str:
+        """Where it tells how it fares."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{self.root}/v1"
 
     async def start(self) -> None:
         """Start it on a free port and wait until it answers. Raises BuildError with the log's end if it does not."""
@@ -91,6 +96,11 @@ class Server:
             await process.wait()
         self._kill_group()
 
+    def note(self, line: str) -> None:
+        """Put a line of ours into its log."""
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write(f"# {line}\n")
+
     def told(self, what: str) -> str:
         """An error about the server, with the end of its log."""
         return f"the vllm server of {self.called!r} {what}; {self.log} ends with:\n{tail(self.log)}"
@@ -102,7 +112,7 @@ class Server:
                 if process.returncode is not None:
                     raise BuildError(self.told("ended before it was ready"))
                 with contextlib.suppress(httpx.HTTPError, ValueError, LookupError, TypeError):
-                    health = await client.get(f"http://127.0.0.1:{self.port}/health")
+                    health = await client.get(f"{self.root}/health")
                     served = (await client.get(f"{self.url}/models")).json()["data"]
                     if health.status_code == 200 and any(m["id"] == self.called for m in served):
                         return

@@ -14,6 +14,7 @@ from typing import Any, Self
 from hala_factory.catalog import Model
 from hala_factory.errors import BuildError, InputError
 from hala_factory.generate import checkpoint as checkpoints
+from hala_factory.generate import pulse
 from hala_factory.generate.answers import Answer, Request, Unit
 from hala_factory.generate.circuit import Endpoint
 from hala_factory.generate.client import ATTEMPTS, CONCURRENCY, ChatClient
@@ -53,7 +54,7 @@ EXECUTION = {
 class VllmEngine:
     """Serves a checkpoint folder or a hub id with vLLM: one server per GPU or tensor-parallel group, or on the CPU.
 
-    A server that dies is started again and the requests go on. Raises InputError where there is no vllm
+    A server that dies or hangs is started again and the requests go on. Raises InputError where there is no vllm
     environment, BuildError with the end of the log where no server stays up.
     """
 
@@ -143,12 +144,13 @@ class VllmEngine:
         self._servers = []
 
     async def _keep(self, server: Server, endpoint: Endpoint, client: ChatClient) -> None:
-        """Start the server again whenever it ends, until it is of no use any more."""
+        """Start the server again whenever it ends or hangs, until it is of no use any more."""
         fruitless = 0
         for _ in range(RESTARTS):
             before = client.successes
-            await server.gone()
+            await self._lost(server, endpoint)
             endpoint.held = True
+            await server.stop()
             fruitless = 0 if client.successes > before else fruitless + 1
             if fruitless > FRUITLESS or not await self._again(server, fruitless):
                 break
@@ -159,10 +161,23 @@ class VllmEngine:
             await client.wake()
         self._given_up += 1
         if self._given_up == len(self._servers):
-            told = server.told("ended again and again")
+            told = server.told("ended or hung again and again")
             await client.fail(
                 BuildError(f"{told}\nevery answer so far is stored, run the same command again to go on")
             )
+
+    async def _lost(self, server: Server, endpoint: Endpoint) -> None:
+        """Return when the server has ended, or lives and works no more."""
+        ended = asyncio.create_task(server.gone())
+        hung = asyncio.create_task(pulse.lost(server.root, lambda: endpoint.busy > 0))
+        try:
+            await asyncio.wait({ended, hung}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                server.note(f"no sign of life for {pulse.PATIENCE:g} s: it is ended and started again")
+        finally:
+            for task in (ended, hung):
+                task.cancel()
+            await asyncio.gather(ended, hung, return_exceptions=True)
 
     async def _again(self, server: Server, fruitless: int) -> bool:
         """Whether the server could be started again."""
