@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -15,6 +16,12 @@ from hala_factory.generate.answers import Answer, Request, Unit
 from hala_factory.generate.budget import Purse
 from hala_factory.generate.engines import Engine
 from hala_factory.generate.store import GenerationStore
+
+LOOK = 0.2
+"""Seconds between two looks at what another process is answered."""
+PATIENCE = 900.0
+"""Seconds without any answer to another process after which we ask for ourselves what it asks for: it may have been
+stopped. Longer than the 600 that a request may take."""
 
 
 class Answerer(Protocol):
@@ -145,6 +152,32 @@ class Asker:
 
     async def _ask(self, key: str, request: Request) -> Answer:
         await self._start()
+        stored = await self._claimed(key)
+        if stored is not None:
+            return self.counts.found(stored)
+        try:
+            return await self._answer(key, request)
+        finally:
+            self.store.let_go(key)
+
+    async def _claimed(self, key: str) -> Answer | None:
+        """The answer of another process that asks for the same; None when it is ours to ask."""
+        heard, since = self.store.heard, time.monotonic()
+        while not self.store.claim(key):
+            await asyncio.sleep(LOOK)
+            if (answer := self.store.latest(key)) is not None:
+                return answer
+            if self.purse:
+                self.purse.budget.check()
+            if self.store.heard != heard:
+                heard, since = self.store.heard, time.monotonic()
+            elif time.monotonic() - since > PATIENCE:
+                return None
+        if (answer := self.store.latest(key)) is not None:
+            self.store.let_go(key)
+        return answer
+
+    async def _answer(self, key: str, request: Request) -> Answer:
         answer = await (self.purse.pay(request, self.engine.answer) if self.purse else self.engine.answer(request))
         self.counts.prompt_tokens += answer.prompt_tokens
         self.counts.output_tokens += answer.output_tokens

@@ -75,11 +75,17 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
     """
     with path.open("rb") as f:
         for line in f:
-            fields = _fields(line.rstrip(b"\n"))
-            if fields is None and (start := line.find(_OPEN, 1)) > 0:  # a torn line with a whole one behind it
-                fields = _fields(line[start:].rstrip(b"\n"))
+            fields = fields_of(line)
             if fields is not None:
                 yield fields
+
+
+def fields_of(line: bytes) -> dict[str, Any] | None:
+    """The fields of a line, None of a torn one."""
+    fields = _fields(line.rstrip(b"\n"))
+    if fields is None and (start := line.find(_OPEN, 1)) > 0:  # a torn line with a whole one behind it
+        fields = _fields(line[start:].rstrip(b"\n"))
+    return fields
 
 
 def latest_of(folder: Path) -> list[dict[str, Any]]:

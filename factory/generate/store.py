@@ -7,7 +7,8 @@ The model:
   twice it gives the same segment, so a crash between the two loses and doubles nothing.
 - In memory stand only 64-bit prefixes of the keys and where their answers lie; a hit is verified by its full
   key. Of several answers to one key the first in time counts, and a refusal only where nothing else stands.
-- Those who use, merge and remove a folder keep out of each other's way by `locks`.
+- Those who use, merge and remove a folder keep out of each other's way by `locks`; those who ask for the same at the
+  same time, by `neighbours`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hala_factory.errors import BuildError
-from hala_factory.generate import locks, segments
+from hala_factory.generate import locks, neighbours, segments
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
 from hala_factory.generate.compaction import LARGE_ROWS, MANY, compact
 from hala_factory.generate.journal import Journal, abandoned, answer_of, entries
@@ -74,8 +75,8 @@ def _joined(runs: list[_Run]) -> _Run:
 class GenerationStore:
     """The answers of one model. One event loop or thread uses an object; any number of processes a folder.
 
-    What another process writes is seen by the next opener. Raises BuildError for a segment that is torn or
-    corrupt, for a full disk, and for a folder that belongs to another model.
+    What other processes write is seen by `latest`, and by the next opener. Raises BuildError for a segment that is
+    torn or corrupt, for a full disk, and for a folder that belongs to another model.
     """
 
     def __init__(self, root: Path, model: ModelIdentity, *, segment_rows: int = SEGMENT_ROWS) -> None:
@@ -89,9 +90,11 @@ class GenerationStore:
         self._pending: dict[str, tuple[int, int]] = {}
         self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
         self._files: OrderedDict[int, pq.ParquetFile] = OrderedDict()
+        self._others = neighbours.Journals(self.folder)
+        self._claims = neighbours.Claims(self.folder)
         self._lock: int | None = locks.use(self.folder)
         try:
-            self._claim()
+            self._own()
             with locks.listing(self.folder, changing=True):  # nobody looks while a journal becomes a segment
                 seal_abandoned(self.folder)
             self._look()
@@ -99,7 +102,7 @@ class GenerationStore:
             self._release()
             raise
 
-    def _claim(self) -> None:
+    def _own(self) -> None:
         record = self.folder / "model.json"
         known = read_json(record)
         if known is None:
@@ -134,6 +137,26 @@ class GenerationStore:
                 refusal = refusal or answer_of(fields)
         return refusal
 
+    def latest(self, key: str) -> Answer | None:
+        """As `get`, with what other processes have been answered until now."""
+        own = self._journal.path if self._journal else None
+        if self._others.look(own, {path.name for path in self._segments}):
+            self._look()
+        return self._others.get(key) or self.get(key)
+
+    def claim(self, key: str) -> bool:
+        """Whether nobody else is asking for this; if so, nobody will until `let_go`, or until this process ends."""
+        return self._claims.take(key)
+
+    def let_go(self, key: str) -> None:
+        """Let others ask for it."""
+        self._claims.drop(key)
+
+    @property
+    def heard(self) -> int:
+        """How many answers of others have come while this was open, as of the last `latest`."""
+        return self._others.lines
+
     def put(self, key: str, request: Request, answer: Answer) -> None:
         """Store an answer; when this returns it outlives the process, and within seconds the machine."""
         if self._journal is None:
@@ -162,6 +185,8 @@ class GenerationStore:
         self.close()
 
     def _release(self) -> None:
+        self._others.close()
+        self._claims.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
