@@ -60,6 +60,7 @@ def segments(root):
         ({"temperature": 0.3}, False),
         ({"max_tokens": 65}, False),
         ({"seed": 0}, False),
+        ({"schema": "{}"}, False),
         ({"messages": (("system", "question 1 مرحبا"),)}, False),
     ],
 )
