@@ -10,6 +10,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from hala_factory.catalog import Model
@@ -360,12 +361,10 @@ REAL = tools.find_vllm()
 real_vllm = pytest.mark.skipif(REAL is None, reason="no vllm environment (hala-factory tools install vllm)")
 
 
-@pytest.fixture(scope="module")
-def by_heart(tmp_path_factory):
-    """A real llama that answers `PAIRS` by heart."""
-    folder = tmp_path_factory.mktemp("llama")
+def learnt(folder, known):
+    """A folder with a real llama in `model` that answers these pairs by heart."""
     pairs = folder / "pairs.json"
-    pairs.write_text(json.dumps([[PROMPT.format(text), answer] for text, answer in PAIRS]), encoding="utf-8")
+    pairs.write_text(json.dumps([[PROMPT.format(text), answer] for text, answer in known]), encoding="utf-8")
     made = subprocess.run(
         [str(REAL), str(HERE / "tiny_models.py"), "llama", str(pairs), str(folder / "model")],
         capture_output=True,
@@ -373,8 +372,13 @@ def by_heart(tmp_path_factory):
         timeout=400,
     )
     assert made.returncode == 0, made.stderr[-2000:]
-    assert json.loads(made.stdout)["recalled"] == len(PAIRS)
+    assert json.loads(made.stdout)["recalled"] == len(known)
     return folder
+
+
+@pytest.fixture(scope="module")
+def by_heart(tmp_path_factory):
+    return learnt(tmp_path_factory.mktemp("llama"), PAIRS)
 
 
 @pytest.mark.vllm
@@ -402,6 +406,33 @@ def test_a_real_server_answers_as_transformers_does_and_lives_through_a_kill(by_
     assert "400" in long.error
     assert [a.text for a in after_kill] == [answer for _, answer in PAIRS * 20]
     assert gone(before | after, 1)
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@real_vllm
+def test_a_real_engine_that_hangs_behind_its_front_is_found_by_its_pulse(tmp_path, monkeypatch):
+    learnt(tmp_path, PAIRS[:2])
+    monkeypatch.setattr(pulse, "LOOK", 0.5)
+    monkeypatch.setattr(pulse, "PATIENCE", 8.0)
+
+    async def go():
+        async with engine(tmp_path) as it, httpx.AsyncClient(trust_env=False) as client:
+            root = it._servers[0].root
+            counted = [await pulse._counters(client, root)]
+            await it.answer(request(PROMPT.format(PAIRS[0][0])))
+            counted.append(await pulse._counters(client, root))
+            (core,) = [p for p in descendants(os.getpid()) if b"EngineCore" in Path(f"/proc/{p}/cmdline").read_bytes()]
+            os.kill(core, signal.SIGSTOP)
+            answers = await asyncio.gather(*(it.answer(request(PROMPT.format(text))) for text, _ in PAIRS[:2] * 20))
+            return counted, answers, core
+
+    (before, after), answers, core = asyncio.run(go())
+    assert None not in (before, after)
+    assert before != after
+    assert [a.text for a in answers] == [answer for _, answer in PAIRS[:2] * 20]
+    assert gone({core}, 1)
+    assert "# no sign of life for 8 s" in "".join(p.read_text() for p in (tmp_path / "store" / "logs").glob("*.log"))
 
 
 @pytest.mark.vllm
