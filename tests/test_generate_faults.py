@@ -18,12 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
-from hala_factory.generate.journal import entries
 from tests.test_kill import gone, members
-from tests.workshop import Workshop, alpaca, answers, balanced, parquet_digests
+from tests.workshop import Workshop, alpaca, answers, balanced, parquet_digests, stored
 
 pytestmark = pytest.mark.slow
 
@@ -123,15 +121,6 @@ def bench(workshop: Workshop, server: Server, name: str = "small", most: int = 2
     translate = {"step": "translate", "to": "ar", "model": "translator", "max_tokens": 100}
     length = {"step": "length", "max_chars": most}
     workshop.recipe(["plain"], [length, translate, "length_ratio"], name=name).rename(workshop.folder / f"{name}.yaml")
-
-
-def stored() -> set[str]:
-    """The prompts that stand answered in the store's journals and segments."""
-    journals = Path("store/generations").glob("*/journal-*.jsonl")
-    lines = [fields["messages"] for journal in journals for fields in entries(journal)]
-    for segment in Path("store/generations").glob("*/segment-*.parquet"):
-        lines += pl.read_parquet(segment).get_column("messages").to_list()
-    return {messages[-1]["content"] for messages in lines}
 
 
 def spawn(workshop: Workshop, recipe: str = "small", program: str = PROGRAM, **env: str) -> subprocess.Popen[bytes]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import random
 import signal
@@ -23,7 +22,8 @@ from typing import Any
 
 import pytest
 
-from tests.workshop import Workshop, alpaca, answers, parquet_digests, troubled
+from hala_factory.generate.client import CONCURRENCY
+from tests.workshop import Workshop, alpaca, answers, parquet_digests, stored, troubled
 
 BUILD = ("build", "recipe.yaml", "--json", "--quiet", "--workers", "2", "--shard-rows", "30")
 SEED = 20261121
@@ -124,17 +124,10 @@ class Translator(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Asked)
         self.known = known
         self.asked: Counter[str] = Counter()
-        self.answered: dict[str, float] = {}
-        """When each prompt was last answered."""
         self.turn = threading.Lock()
 
     def handle_error(self, *_: object) -> None:
         """A client that is killed in the middle of a sentence is what is tested here."""
-
-    def unsettled(self, seconds: float = 0.5) -> set[str]:
-        """Prompts that are not answered yet, or only just: the client may not have them on disk."""
-        with self.turn:
-            return {p for p in self.asked if self.answered.get(p, math.inf) > time.monotonic() - seconds}
 
 
 class Asked(BaseHTTPRequestHandler):
@@ -145,11 +138,11 @@ class Asked(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        prompt = json.dumps(request, sort_keys=True)
+        prompt = request["messages"][-1]["content"]
         with self.server.turn:
             self.server.asked[prompt] += 1
         time.sleep(0.3)
-        text = request["messages"][-1]["content"].partition(":\n\n")[2]
+        text = prompt.partition(":\n\n")[2]
         choice = {"message": {"role": "assistant", "content": self.server.known[text]}, "finish_reason": "stop"}
         body = json.dumps({"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 9}}).encode()
         with contextlib.suppress(ConnectionError):
@@ -158,8 +151,6 @@ class Asked(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-            with self.server.turn:
-                self.server.answered[prompt] = time.monotonic()
 
     def log_message(self, *_: object) -> None: ...
 
@@ -188,8 +179,7 @@ def test_no_prompt_is_asked_twice_but_those_in_flight_at_the_kill(workshop: Work
     (workshop.folder / "store").rename(workshop.folder / "undisturbed")
 
     translator.asked.clear()
-    translator.answered.clear()
-    unsettled: set[str] = set()
+    lost: set[str] = set()
     asking = 0
     for number, moment in enumerate(moments(length / 12, 12)):
         process = spawn(workshop)
@@ -198,14 +188,16 @@ def test_no_prompt_is_asked_twice_but_those_in_flight_at_the_kill(workshop: Work
             time.sleep(0.01)
         time.sleep(moment / 2)
         asking += kill(process, whole_group=number % 2 == 0)
-        unsettled |= translator.unsettled()
         assert gone(process.pid), members(process.pid)
+        lost_now = set(translator.asked) - stored()
+        assert len(lost_now) <= 2 * CONCURRENCY  # those under way, and those that just took their places
+        lost |= lost_now
     again = finish(workshop)
     assert again["digest"] == whole["digest"]
     assert leftovers() == []
     assert asking >= 10
     assert len(translator.asked) == 600
-    assert {p for p, n in translator.asked.items() if n > 1} <= unsettled
+    assert {p for p, n in translator.asked.items() if n > 1} <= lost
 
 
 # ---- A worker that dies ----

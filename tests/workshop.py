@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from hala_factory.cli import main
 from hala_factory.fingerprint import file_digest
+from hala_factory.generate.journal import entries
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,15 @@ STEPS = [
     {"step": "length", "name": "length_ar", "on": "messages.user", "max_chars": 46},
 ]
 """What happens to the troubled sources."""
+
+
+def stored() -> set[str]:
+    """The prompts that stand answered in the journals and segments of `store`."""
+    journals = Path("store/generations").glob("*/journal-*.jsonl")
+    lines = [fields["messages"] for journal in journals for fields in entries(journal)]
+    for segment in Path("store/generations").glob("*/segment-*.parquet"):
+        lines += pl.read_parquet(segment).get_column("messages").to_list()
+    return {messages[-1]["content"] for messages in lines}
 
 
 def parquet_digests(corpus: Path) -> dict[str, str]:
