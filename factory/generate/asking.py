@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NotRequired, Protocol, Self, TypedDict, Unpack
 
 from hala_factory.errors import BuildError, HalaError
 from hala_factory.generate.answers import Answer, Request, Unit
@@ -24,6 +24,19 @@ PATIENCE = 900.0
 stopped. Longer than the 600 that a request may take."""
 
 
+class How(TypedDict):
+    """How a prompt is to be answered: its sampling, and what else goes with it."""
+
+    temperature: float
+    max_tokens: int
+    """Longest answer."""
+    seed: NotRequired[int | None]
+    text: NotRequired[str | None]
+    """The bare text in the prompt, for engines that take no prompt."""
+    schema: NotRequired[Mapping[str, Any] | None]
+    """The JSON Schema to follow: a server that can holds the model to it; what comes is to be checked all the same."""
+
+
 class Answerer(Protocol):
     """Whatever answers requests; `run` gives one that keeps every answer in the store."""
 
@@ -32,20 +45,8 @@ class Answerer(Protocol):
         """`segment`: pieces that fit a model; `text`: whole texts, the bare text being the prompt."""
         ...
 
-    async def __call__(
-        self,
-        messages: Sequence[Mapping[str, str]],
-        *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-        text: str | None = None,
-        schema: Mapping[str, Any] | None = None,
-    ) -> Answer:
-        """The answer to `messages`; `text` is the bare text in them, for engines that take no prompt.
-
-        With a JSON `schema`, a server that can holds the model to it; what comes is to be checked all the same.
-        """
+    async def __call__(self, messages: Sequence[Mapping[str, str]], **how: Unpack[How]) -> Answer:
+        """The answer to `messages`."""
         ...
 
 
@@ -80,24 +81,16 @@ class Counts:
         return answer
 
 
-def asked(
-    engine: Engine,
-    messages: Sequence[Mapping[str, str]],
-    *,
-    temperature: float,
-    max_tokens: int,
-    seed: int | None = None,
-    text: str | None = None,
-    schema: Mapping[str, Any] | None = None,
-) -> Request:
+def asked(engine: Engine, messages: Sequence[Mapping[str, str]], **how: Unpack[How]) -> Request:
     """What an engine is asked with a step's prompt. Raises TypeError for a message without text."""
     spoken = tuple((m["role"], m["content"]) for m in messages)
+    text, schema = how.get("text"), how.get("schema")
     if not engine.prompted and text is not None:
         spoken = (("user", text),)
     wanted = None
     if schema is not None and engine.prompted:
         wanted = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
-    return Request(spoken, temperature, max_tokens, seed, text, wanted)
+    return Request(spoken, how["temperature"], how["max_tokens"], how.get("seed"), text, wanted)
 
 
 class Asker:
@@ -120,24 +113,12 @@ class Asker:
         self._no_start: HalaError | None = None
         self._proven = False
 
-    async def __call__(
-        self,
-        messages: Sequence[Mapping[str, str]],
-        *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-        text: str | None = None,
-        schema: Mapping[str, Any] | None = None,
-    ) -> Answer:
-        """The answer to a prompt; `text` is the bare text in it, for engines that take no prompt.
+    async def __call__(self, messages: Sequence[Mapping[str, str]], **how: Unpack[How]) -> Answer:
+        """The answer to a prompt.
 
-        `schema` is the JSON Schema it has to follow, which only servers see to. Raises BuildError when the
-        engine is beyond help or the disk is full, TypeError for a message without text.
+        Raises BuildError when the engine is beyond help or the disk is full, TypeError for a message without text.
         """
-        request = asked(
-            self.engine, messages, temperature=temperature, max_tokens=max_tokens, seed=seed, text=text, schema=schema
-        )
+        request = asked(self.engine, messages, **how)
         key = request.key(self.store.model)
         self.counts.requests += 1
         task = self._under_way.get(key)
@@ -255,20 +236,9 @@ class Meter:
         self.unit = asker.unit
         self.spent = {"requests": 0, "prompt_tokens": 0, "output_tokens": 0}
 
-    async def __call__(
-        self,
-        messages: Sequence[Mapping[str, str]],
-        *,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None = None,
-        text: str | None = None,
-        schema: Mapping[str, Any] | None = None,
-    ) -> Answer:
+    async def __call__(self, messages: Sequence[Mapping[str, str]], **how: Unpack[How]) -> Answer:
         """The answer of the asker."""
-        answer = await self._asker(
-            messages, temperature=temperature, max_tokens=max_tokens, seed=seed, text=text, schema=schema
-        )
+        answer = await self._asker(messages, **how)
         self.spent["requests"] += 1
         self.spent["prompt_tokens"] += answer.prompt_tokens
         self.spent["output_tokens"] += answer.output_tokens
