@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from hala_factory import yamlfile
 from hala_factory.documented import Documented
@@ -172,6 +173,30 @@ class Price(Documented):
         return (prompt_tokens * self.prompt + output_tokens * self.output) / 1_000_000
 
 
+def _named_variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError(
+            "expected the name of an environment variable (letters, digits, '_'), found something else, which is not "
+            "shown here in case it is a key; put the key into the environment and name the variable"
+        )
+    return value
+
+
+Variable = Annotated[str, AfterValidator(_named_variable)]
+"""The name of an environment variable that holds a key."""
+
+
+class Address(Documented):
+    """One of several endpoints of a model."""
+
+    url: str
+    """Base URL of the server."""
+    weight: float = Field(1, gt=0, le=1000)
+    """Its share of the requests beside the others', as long as all of them have room."""
+    key_env: Variable | None = None
+    """The environment variable that holds its key, if not the model's `api_key_env`."""
+
+
 class Model(Entry):
     """One model (or file of answers) that a step may ask, and the engine that answers for it."""
 
@@ -182,9 +207,12 @@ class Model(Entry):
     """Checkpoint folder, or the file(s) of recorded answers, relative to the catalog."""
     model: str | None = None
     """The name under which endpoints know the model; `hub` if not given."""
-    endpoints: list[str] = Field([])
-    """Base URLs of OpenAI-compatible servers, e.g. `http://127.0.0.1:8000/v1`."""
-    api_key_env: str | None = None
+    endpoints: list[str | Address] = Field([])
+    """OpenAI-compatible servers, each by its base URL, e.g. `http://127.0.0.1:8000/v1`, or as
+    `{url: …, weight: 2, key_env: …}`."""
+    max_concurrency: int = Field(1024, ge=1, le=4096)
+    """Requests under way at most at each server; how many there are below that follows from what it takes."""
+    api_key_env: Variable | None = None
     """The environment variable that holds the key."""
     batch: Batch | None = None
     """`batch` engines only: where the files are, and in which form."""

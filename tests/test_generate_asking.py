@@ -18,7 +18,7 @@ from hala_factory.generate.store import GenerationStore
 class Parrot:
     """An engine of ten lines: answers with the prompt, and notes what it was asked."""
 
-    unit, prompted, identity = "segment", True, {"model": "parrot"}
+    unit, prompted, capacity, identity = "segment", True, 8, {"model": "parrot"}
 
     def __init__(self, answers=None, delay=0.0):
         self.asked, self.answers, self.delay, self.started, self.stopped = [], answers or {}, delay, 0, 0

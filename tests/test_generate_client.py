@@ -10,7 +10,8 @@ from hala_factory.errors import BuildError, InputError
 from hala_factory.generate import circuit
 from hala_factory.generate.answers import Request
 from hala_factory.generate.circuit import Endpoint
-from hala_factory.generate.client import ChatClient, _retry_after
+from hala_factory.generate.client import Address, ChatClient
+from hala_factory.generate.connection import retry_after
 from hala_factory.generate.engines import make_engine
 from tests.stand_in_openai import StandIn, reversed_words
 
@@ -27,8 +28,9 @@ def request(text="one two three", **changes):
     return Request((("user", text),), **{"temperature": 0.0, "max_tokens": 32, **changes})
 
 
-def client(*servers, **options):
-    return ChatClient("teacher", "tiny", [s.url for s in servers], **{"deadline": 2.0, "patience": 0.5, **options})
+def client(*servers, key=None, **options):
+    addresses = [Address(s.url, key=key) for s in servers]
+    return ChatClient("teacher", "tiny", addresses, **{"deadline": 2.0, "patience": 0.5, **options})
 
 
 def asked(server, *texts, **options):
@@ -175,7 +177,7 @@ def test_requests_are_spread_over_endpoints_and_bounded_at_each():
     servers = [StandIn(delay=0.02), StandIn(delay=0.02)]
 
     async def go():
-        async with servers[0], servers[1], client(*servers, concurrency=4) as it:
+        async with servers[0], servers[1], client(*servers, start=4, most=4) as it:
             texts = [f"text {n}" for n in range(40)]
             return texts, await asyncio.gather(*(it.answer(request(t)) for t in texts))
 
@@ -190,7 +192,7 @@ def test_an_endpoint_that_fails_rests_while_the_other_works():
     bad, good = StandIn(always="503"), StandIn()
 
     async def go():
-        async with bad, good, client(bad, good, concurrency=2) as it:
+        async with bad, good, client(bad, good, start=2) as it:
             return [(await it.answer(request(f"text {n}"))).text for n in range(50)]
 
     assert len(asyncio.run(go())) == 50
@@ -231,7 +233,7 @@ def test_a_wait_that_is_asked_for_is_kept():
     [(None, None), ("", None), ("2.5", 2.5), ("-3", 0), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
 )
 def test_a_retry_after_is_read_as_number_or_date(value, seconds):
-    assert _retry_after(value) == seconds
+    assert retry_after(value) == seconds
 
 
 def test_a_key_comes_from_the_environment_or_its_absence_is_told(tmp_path, monkeypatch):

@@ -45,6 +45,11 @@ class Answerer(Protocol):
         """`segment`: pieces that fit a model; `text`: whole texts, the bare text being the prompt."""
         ...
 
+    @property
+    def capacity(self) -> int:
+        """Requests that can be worked on at a time, as far as known by now."""
+        ...
+
     async def __call__(self, messages: Sequence[Mapping[str, str]], **how: Unpack[How]) -> Answer:
         """The answer to `messages`."""
         ...
@@ -112,6 +117,11 @@ class Asker:
         self._started = False
         self._no_start: HalaError | None = None
         self._proven = False
+
+    @property
+    def capacity(self) -> int:
+        """Of the engine."""
+        return self.engine.capacity
 
     async def __call__(self, messages: Sequence[Mapping[str, str]], **how: Unpack[How]) -> Answer:
         """The answer to a prompt.
@@ -235,6 +245,11 @@ class Meter:
         self._asker = asker
         self.unit = asker.unit
         self.spent = {"requests": 0, "prompt_tokens": 0, "output_tokens": 0}
+
+    @property
+    def capacity(self) -> int:
+        """Of the asker."""
+        return self._asker.capacity
 
     async def __call__(self, messages: Sequence[Mapping[str, str]], **how: Unpack[How]) -> Answer:
         """The answer of the asker."""

@@ -10,13 +10,13 @@ vLLM (`run_batch`) and most vendors take the same files. The model:
 from __future__ import annotations
 
 import contextlib
+import json
 from array import array
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import orjson
 
@@ -117,10 +117,8 @@ def read(line: dict[str, Any]) -> Answer:
     """The answer in a line of a batch's output or error file; a refusal is one. Raises Failed for anything else."""
     response, error = line.get("response"), line.get("error")
     if isinstance(response, dict) and isinstance(status := response.get("status_code"), int):
-        try:
-            spoken = httpx.Response(status, json=response.get("body") or error)
-        except (TypeError, ValueError):
-            raise completion.Failed(f"HTTP {status}, and no answer") from None
+        body = response.get("body") or error
+        spoken = json.dumps(body).encode() if body else b""
         if status == 200:
             return completion.read(spoken, None)
         words = completion.said(spoken, None)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ipaddress
 import random
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
+
+from hala_factory.generate.limit import Limit
 
 TRIP = 3
 """Failures in a row after which an endpoint rests, and then is tried with one request at a time."""
@@ -20,9 +23,11 @@ class Endpoint:
     """One server and how it fares. All times are the event loop's."""
 
     url: str
-    idle: list[httpx.AsyncClient] = field(default_factory=list)
-    """One per connection: the pool of httpx looks at all of its connections for every request, which at 64 of
-    them costs more than the request itself."""
+    weight: float = 1.0
+    """Its share of the requests, beside the others', as long as all have room."""
+    key: str | None = field(default=None, repr=False)
+    limit: Limit = field(default_factory=Limit)
+    session: aiohttp.ClientSession | None = None
     busy: int = 0
     failures: int = 0
     """In a row."""
@@ -37,21 +42,31 @@ class Endpoint:
     @property
     def shown(self) -> str:
         """The address without what might be secret in it."""
-        url = httpx.URL(self.url)
-        return str(url.copy_with(userinfo=b"", query=None, fragment=None))
+        url = urlsplit(self.url)
+        return url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
     @property
     def local(self) -> bool:
         """Whether it is on this machine."""
-        host = httpx.URL(self.url).host
+        host = urlsplit(self.url).hostname or ""
         try:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return host == "localhost"
 
-    def room(self, concurrency: int, now: float) -> bool:
+    @property
+    def load(self) -> float:
+        """How busy it is for its weight: the endpoint with the least is asked next."""
+        return (self.busy + 1) / self.weight
+
+    def room(self, now: float) -> bool:
         """Whether it may be asked now."""
-        return not self.held and self.rests_until <= now and self.busy < (1 if self.tripped else concurrency)
+        return not self.held and self.rests_until <= now and self.busy < (1 if self.tripped else self.limit.value)
+
+    def send(self) -> None:
+        """Note that it is asked."""
+        self.busy += 1
+        self.limit.sent(self.busy)
 
     def rest(self, began: float, now: float, down: bool, wait: float | None) -> None:
         """Note a failure of an attempt that began then; attempts begun before the last rest tell nothing new."""
@@ -63,6 +78,11 @@ class Endpoint:
         if down or self.tripped:
             self.rests_until = now + max(pause(self.failures), min(wait or 0.0, LONGEST_ASKED_WAIT))
             self.rested_at = now
+
+    def works(self, began: float) -> None:
+        """Note an answer to an attempt that began then; what began before the last rest says nothing of now."""
+        if began >= self.rested_at:
+            self.revive()
 
     def revive(self) -> None:
         """It works: forget how it fared."""

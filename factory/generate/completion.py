@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
+import orjson
 
 from hala_factory.generate.answers import Answer, FinishReason, Request
 
@@ -38,18 +38,18 @@ def spoken(model: str, request: Request) -> dict[str, Any]:
     return body
 
 
-def read(response: httpx.Response, key: str | None) -> Answer:
-    """The answer in a response of status 200.
+def read(response: bytes, key: str | None) -> Answer:
+    """The answer in the body of a response of status 200.
 
     Raises Failed where there is none in it, or one of which it is not known whether it is whole.
     """
     try:
-        body = json.loads(response.content)
+        body = _loaded(response)
         choice, usage = body["choices"][0], body.get("usage") or {}
         text, finish = choice["message"].get("content"), choice.get("finish_reason")
         counts = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     except (ValueError, LookupError, TypeError, AttributeError):
-        shown = _hidden(response.text[:200], key)
+        shown = _hidden(response.decode("utf-8", "replace"), key)[:200]
         raise Failed(f"not a chat completion: {shown!r}" if shown else "an empty answer") from None
     if text is None and finish in _CUT:
         text = ""  # the model thought until its tokens were spent
@@ -64,15 +64,22 @@ def read(response: httpx.Response, key: str | None) -> Answer:
     return Answer(whole, reason, *counts)
 
 
-def said(response: httpx.Response, key: str | None) -> str:
-    """The error in a response, in its server's words."""
+def said(response: bytes, key: str | None) -> str:
+    """The error in the body of a response, in its server's words."""
     try:
-        body = response.json()
+        body = _loaded(response)
         error = body.get("error", body)
         words = error.get("message", error) if isinstance(error, dict) else error
     except (ValueError, AttributeError):
-        words = response.text
-    return _hidden(" ".join(str(words).split())[:300], key)
+        words = response.decode("utf-8", "replace")
+    return " ".join(_hidden(str(words), key).split())[:300]
+
+
+def _loaded(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body)  # which also takes half a character, spelt as an escape
 
 
 def _hidden(text: str, key: str | None) -> str:

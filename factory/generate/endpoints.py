@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
+from hala_factory import catalog
 from hala_factory.catalog import Model
 from hala_factory.errors import BuildError, InputError
 from hala_factory.generate.answers import Answer, Request, Unit
 from hala_factory.generate.checkpoint import served
-from hala_factory.generate.client import CONCURRENCY, ChatClient
+from hala_factory.generate.client import Address, ChatClient
+from hala_factory.generate.limit import START
 
 
 class EndpointsEngine:
-    """Asks the `endpoints` of a catalog entry for its `model`, with the key in its `api_key_env`.
+    """Asks the `endpoints` of a catalog entry for its `model`, each with the key in its `key_env` or `api_key_env`.
 
     Raises InputError for an address that is none, and, on entering, for a key that is not set.
     """
@@ -22,14 +25,13 @@ class EndpointsEngine:
     unit: Unit = "segment"
     prompted = True
 
-    def __init__(self, name: str, model: Model, *, revision: str | None, concurrency: int = CONCURRENCY) -> None:
-        for endpoint in model.endpoints:
-            if not endpoint.startswith(("http://", "https://")):
-                raise InputError(f"model {name!r}: endpoint {endpoint!r} is no http:// or https:// address")
+    def __init__(self, name: str, model: Model, *, revision: str | None) -> None:
+        self._endpoints = [catalog.Address(url=e) if isinstance(e, str) else e for e in model.endpoints]
+        for endpoint in self._endpoints:
+            _check(name, endpoint.url)
         self.name = name
         self._model = model
         self._revision = revision
-        self._concurrency = concurrency
         self._client: ChatClient | None = None
 
     @property
@@ -37,10 +39,17 @@ class EndpointsEngine:
         """Model, revision, quantisation and chat template as far as known; where it runs does not count."""
         return served(self.name, self._model, self._revision)
 
+    @property
+    def capacity(self) -> int:
+        """What its endpoints take; before they are asked, what they are given first."""
+        return self._client.capacity if self._client else START * len(self._endpoints)
+
     async def __aenter__(self) -> Self:
         called = self._model.model or self._model.hub or self.name
-        key = _key(self.name, self._model.api_key_env)
-        client = ChatClient(self.name, called, self._model.endpoints, key=key, concurrency=self._concurrency)
+        addresses = [
+            Address(e.url, e.weight, _key(self.name, e.key_env or self._model.api_key_env)) for e in self._endpoints
+        ]
+        client = ChatClient(self.name, called, addresses, most=self._model.max_concurrency)
         self._client = await client.__aenter__()
         return self
 
@@ -59,6 +68,18 @@ class EndpointsEngine:
         """Have what waits to be sent, and what comes later, raise `error`."""
         if self._client:
             await self._client.fail(error)
+
+
+def _check(name: str, url: str) -> None:
+    parts = urlsplit(url)
+    hidden = "@" in parts.netloc or bool(parts.query or parts.fragment)
+    if hidden:
+        raise InputError(
+            f"model {name!r}: the endpoint at {parts.hostname} has a user, password or query in its address; "
+            "write the base URL alone, and put the key into the environment variable that 'key_env' names"
+        )
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise InputError(f"model {name!r}: endpoint {url!r} is no http:// or https:// address")
 
 
 def _key(name: str, variable: str | None) -> str | None:

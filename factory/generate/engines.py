@@ -22,6 +22,10 @@ class Engine(Protocol):
     """Whether the messages decide the answer; if not, the bare text does."""
 
     @property
+    def capacity(self) -> int:
+        """Requests that it can work on at a time, as far as known by now: it is to be given more than these."""
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What decides the answers, and nothing else: the same wherever and however fast they are made."""
 

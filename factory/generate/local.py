@@ -69,6 +69,11 @@ class LocalEngine:
         self._translator: _Translator | None = None
         self._held: BuildError | None = None
 
+    @property
+    def capacity(self) -> int:
+        """What is translated together."""
+        return TOGETHER
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The checkpoint, its quantisation, the width of the search and what is put before a text."""

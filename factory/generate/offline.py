@@ -32,6 +32,9 @@ through a whole ladder of retries in fewer."""
 class OfflineEngine(ABC):
     """What such engines share: the folder, its lock, and the patience to collect all requests of a round."""
 
+    capacity = 1
+    """None is worked on now; all are written."""
+
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder

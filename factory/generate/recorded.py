@@ -40,6 +40,7 @@ class RecordedEngine:
 
     unit: Unit = "text"
     prompted = False
+    capacity = 1
 
     def __init__(self, name: str, files: str | list[str], folder: Path) -> None:
         self.name = name

@@ -17,13 +17,14 @@ from hala_factory.generate import checkpoint as checkpoints
 from hala_factory.generate import pulse
 from hala_factory.generate.answers import Answer, Request, Unit
 from hala_factory.generate.circuit import Endpoint
-from hala_factory.generate.client import ATTEMPTS, CONCURRENCY, ChatClient
+from hala_factory.generate.client import ATTEMPTS, ChatClient
 from hala_factory.generate.gpus import gpus
 from hala_factory.generate.server import READY, Server
 from hala_factory.generate.tools import find_vllm
 
-GPU_CONCURRENCY = 256
-"""Requests under way at a server on a GPU: what vLLM batches there by default."""
+CPU_START, GPU_START = 64, 256
+"""Requests under way at a server of ours, at first: near the top of small models on a CPU, and what vLLM batches at
+least on a GPU; on a server of its own nobody else is crowded out."""
 UNREADY = 3
 """Times in a row that a server may end before it is ready."""
 FRUITLESS = 2 * ATTEMPTS
@@ -94,6 +95,11 @@ class VllmEngine:
         serve = [_by_content(argument, self._digests) for argument in deciding(self._model.serve)]
         return {**of, "quantisation": self._model.quantisation, **({"serve": serve} if serve else {})}
 
+    @property
+    def capacity(self) -> int:
+        """What its servers take; before they are started, what one is given first."""
+        return self._client.capacity if self._client else CPU_START
+
     async def __aenter__(self) -> Self:
         python = find_vllm()
         if python is None or not python.exists():
@@ -112,7 +118,8 @@ class VllmEngine:
             self.name,
             self.name,
             [s.url for s in self._servers],
-            concurrency=GPU_CONCURRENCY if cards else CONCURRENCY,
+            start=GPU_START if cards else CPU_START,
+            most=self._model.max_concurrency,
         )
         await self._client.__aenter__()
         pairs = zip(self._servers, self._client.endpoints, strict=True)
