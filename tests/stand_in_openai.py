@@ -40,6 +40,8 @@ class StandIn:
     """Texts with this in them break the server (500)."""
     crash: str | None = None
     """Texts with this in them end the process."""
+    room: int | None = None
+    """With more than so many at once, it refuses (429)."""
     serves: str = "tiny"
     known: str | None = None
     """A file of recorded answers (JSON Lines); other texts come back with their words reversed."""
@@ -59,6 +61,7 @@ class StandIn:
     keys: set = field(default_factory=set)
     connections: int = 0
     most_at_once: int = 0
+    refused: int = 0
 
     def __post_init__(self):
         self._at_once = 0
@@ -138,6 +141,11 @@ class StandIn:
             self._hung = True
             await asyncio.Event().wait()
         word = self.script.pop(0) if self.script else self.always
+        if self.room is not None and self._at_once > self.room:
+            self.refused += 1
+            writer.write(_response(429, {"error": {"message": "too many at once"}}))
+            await writer.drain()
+            return True
         if self.refuse and self.refuse in text:
             word = "400"
         if self.poison and self.poison in text:
@@ -207,9 +215,9 @@ def _response(status, body, raw=None, wait=""):
     ).encode() + raw
 
 
-async def main(port, name):
+async def main(port, name, delay=0.02, crash="crash"):
     told = json.loads(os.environ.get("STAND_IN", "{}"))
-    await StandIn(**{"serves": name or "tiny", "crash": "crash", "delay": 0.02, **told}).start(port)
+    await StandIn(**{"serves": name or "tiny", "crash": crash, "delay": delay, **told}).start(port)
     await asyncio.Event().wait()
 
 

@@ -401,6 +401,18 @@ WRONG = {
         "catalog.yaml:3:15: engine 'recorded' needs the 'path' of its answers\n"
         "catalog.yaml:4:15: engine 'vllm' needs 'hub' or 'path'",
     ),
+    "endpoints with faults of their own": (
+        "models:\n  x:\n    engine: openai\n    licence: MIT\n    endpoints:\n      - http://a/v1\n"
+        "      - {url: http://b/v1, weigt: 2}\n      - {url: http://b/v1, weight: 0}\n      - {weight: 2}\n",
+        "catalog.yaml:7:28: unknown field 'weigt'; did you mean 'weight'?\n"
+        "catalog.yaml:8:36: weight: expected more than 0, found 0\n"
+        "catalog.yaml:9:9: field 'url' is missing",
+    ),
+    "a key where the name of its variable belongs": (
+        "models:\n  x: {engine: openai, licence: MIT, endpoints: [http://a/v1], api_key_env: sk-123}\n",
+        "catalog.yaml:2:76: expected the name of an environment variable (letters, digits, '_'), found something "
+        "else, which is not shown here in case it is a key; put the key into the environment and name the variable",
+    ),
     "several faults at once, in the order of the file": (
         "sources:\n  x:\n    hub: a/b\n    licence:\n    columns: alpacca\n    lang: en\n"
         "models:\n  y:\n    engine: vllm\n    hub: a/b\n    licence: MIT\n    context: big\n",

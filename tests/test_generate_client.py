@@ -1,13 +1,14 @@
 """The client against a stand-in that misbehaves: what is retried, what is a row's fault, what ends the build."""
 
 import asyncio
+import json
 import time
 
 import pytest
 
 from hala_factory.catalog import Model
 from hala_factory.errors import BuildError, InputError
-from hala_factory.generate import circuit
+from hala_factory.generate import circuit, completion, connection
 from hala_factory.generate.answers import Request
 from hala_factory.generate.circuit import Endpoint
 from hala_factory.generate.client import Address, ChatClient
@@ -188,6 +189,115 @@ def test_requests_are_spread_over_endpoints_and_bounded_at_each():
     assert abs(len(servers[0].seen) - len(servers[1].seen)) <= 8
 
 
+def test_requests_go_to_endpoints_by_their_weight():
+    heavy, light = StandIn(delay=0.02), StandIn(delay=0.02)
+
+    async def go():
+        async with heavy, light:
+            addresses = [Address(heavy.url, weight=3), Address(light.url, weight=1)]
+            async with ChatClient("teacher", "tiny", addresses, start=12, most=12) as it:
+                for n in range(20):  # less than there is room for
+                    await asyncio.gather(*(it.answer(request(f"few {n} {m}")) for m in range(8)))
+                few = len(heavy.seen), len(light.seen)
+                await asyncio.gather(*(it.answer(request(f"many {n}")) for n in range(400)))
+                return few
+
+    assert asyncio.run(go()) == (120, 40)
+    assert (heavy.most_at_once, light.most_at_once) == (12, 12)  # in the end: room counts, not weight alone
+
+
+def test_every_endpoint_is_sent_its_own_key():
+    one, other, open_to_all = StandIn(), StandIn(always="500"), StandIn()
+
+    async def go():
+        async with one, other, open_to_all:
+            addresses = [Address(one.url, key="first"), Address(other.url, key="second"), Address(open_to_all.url)]
+            async with ChatClient("teacher", "tiny", addresses, attempts=20) as it:
+                await asyncio.gather(*(it.answer(request(str(n))) for n in range(30)))
+
+    asyncio.run(go())
+    assert (one.keys, other.keys, open_to_all.keys) == ({"Bearer first"}, {"Bearer second"}, {None})
+
+
+def test_a_key_is_hidden_however_the_words_around_it_are_cut():
+    for filler in range(150, 320):
+        said = completion.said(json.dumps({"error": {"message": "x" * filler + KEY}}).encode(), KEY)
+        assert KEY[:6] not in said
+        with pytest.raises(completion.Failed) as e:
+            completion.read(b"x" * filler + KEY.encode(), KEY)
+        assert KEY[:6] not in str(e.value)
+
+
+def test_a_key_is_in_no_representation():
+    assert KEY not in repr(Endpoint("http://a/v1", key=KEY))
+    assert KEY not in repr(Address("http://a/v1", key=KEY))
+
+
+def test_a_server_with_little_room_gets_as_many_as_it_takes_and_every_answer_comes():
+    server = StandIn(room=5, delay=0.01)
+    answers = asked(server, *(f"text {n}" for n in range(600)), patience=60, start=32)
+    assert [a.text for a in answers] == [reversed_words(f"text {n}") for n in range(600)]
+    assert server.refused < 150
+
+
+def test_a_server_that_takes_more_is_given_more():
+    server = StandIn(delay=0.02)
+
+    async def go():
+        async with server, client(server, start=2, most=64) as it:
+            before = it.capacity
+            await asyncio.gather(*(it.answer(request(f"text {n}")) for n in range(2000)))
+            return before, it.capacity
+
+    before, after = asyncio.run(go())
+    assert before == 2
+    assert after > 8
+    assert server.most_at_once > 8
+
+
+def test_what_waits_is_sent_long_ones_first_and_each_once():
+    server = StandIn(delay=0.01)
+    texts = ["word " * n for n in (3, 40, 7, 90, 1, 20)]
+    asked(server, *texts, start=1, most=1)
+    assert [s["messages"][0]["content"] for s in server.seen] == sorted(texts, key=len, reverse=True)
+
+
+def test_a_request_that_is_given_up_while_it_waits_takes_no_room():
+    server = StandIn(delay=0.05)
+
+    async def go():
+        async with server, client(server, start=1, most=1) as it:
+            tasks = [asyncio.create_task(it.answer(request(f"text {n:02}"))) for n in range(20)]
+            await asyncio.sleep(0.02)
+            for task in tasks[1:]:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return await it.answer(request("one two")), it.endpoints[0].busy
+
+    answer, busy = asyncio.run(go())
+    assert (answer.text, busy) == ("two one", 0)
+    assert len(server.seen) == 2
+
+
+def test_there_are_never_more_connections_than_the_system_has_files(monkeypatch):
+    allowed = [1024, 4096]
+    monkeypatch.setattr(connection.resource, "getrlimit", lambda _: tuple(allowed))
+    monkeypatch.setattr(connection.resource, "setrlimit", lambda _, new: allowed.__setitem__(0, new[0]))
+    assert connection.connections(600) == 600
+    assert allowed[0] == 1024  # enough
+    assert connection.connections(2000) == 2000
+    assert connection.connections(10_000) == 4096 - connection.OTHER_FILES
+
+
+def test_a_success_from_before_a_rest_does_not_end_it():
+    endpoint = Endpoint("http://a/v1")
+    endpoint.rest(began=5.0, now=10.0, down=True, wait=30.0)
+    endpoint.works(began=9.0)
+    assert not endpoint.room(now=11.0)
+    endpoint.works(began=41.0)
+    assert endpoint.room(now=41.0)
+
+
 def test_an_endpoint_that_fails_rests_while_the_other_works():
     bad, good = StandIn(always="503"), StandIn()
 
@@ -255,6 +365,34 @@ def test_a_key_comes_from_the_environment_or_its_absence_is_told(tmp_path, monke
     assert "مفتاح" not in str(e.value)
 
 
+def test_an_endpoint_may_have_a_key_of_its_own_and_a_weight(tmp_path, monkeypatch):
+    servers = [StandIn(), StandIn()]
+
+    async def go():
+        async with servers[0], servers[1]:
+            endpoints = [{"url": servers[0].url, "key_env": "OWN_KEY", "weight": 2}, servers[1].url]
+            model = Model(licence="unknown", engine="openai", endpoints=endpoints, model="tiny", api_key_env="ALL_KEY")
+            async with make_engine("teacher", model, tmp_path, work=tmp_path) as engine:
+                await asyncio.gather(*(engine.answer(request(str(n))) for n in range(30)))
+                return [e.weight for e in engine._client.endpoints]
+
+    monkeypatch.setenv("OWN_KEY", "own")
+    monkeypatch.setenv("ALL_KEY", "all")
+    assert asyncio.run(go()) == [2, 1]
+    assert [s.keys for s in servers] == [{"Bearer own"}, {"Bearer all"}]
+    monkeypatch.delenv("OWN_KEY")
+    with pytest.raises(InputError, match="OWN_KEY, which holds its key, is not set"):
+        asyncio.run(go())
+
+
+@pytest.mark.parametrize("url", [f"https://me:{KEY}@example.org/v1", f"https://example.org/v1?key={KEY}"])
+def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(url, tmp_path):
+    model = Model(licence="unknown", engine="openai", endpoints=[url], model="tiny")
+    with pytest.raises(InputError, match="user, password or query in its address") as e:
+        make_engine("teacher", model, tmp_path, work=tmp_path)
+    assert KEY not in str(e.value)
+
+
 def test_an_endpoint_that_is_no_address_is_told(tmp_path):
     model = Model(licence="unknown", engine="openai", endpoints=["localhost:8000"], model="tiny")
     with pytest.raises(InputError, match="'localhost:8000' is no http"):
@@ -267,5 +405,6 @@ def test_the_identity_of_endpoints_is_the_model_and_not_where_it_runs(tmp_path):
         return make_engine("m", Model(**{**fields, **changes}), tmp_path, work=tmp_path).identity
 
     assert identity() == identity(endpoints=["http://b/v1"], api_key_env="X", model="served-name")
+    assert identity() == identity(endpoints=[{"url": "http://b/v1", "weight": 3, "key_env": "Y"}], max_concurrency=7)
     assert identity() != identity(revision="abc")
     assert identity() != identity(quantisation="FP8_DYNAMIC")

@@ -2,7 +2,8 @@
 
 As a program, in an environment that has torch and transformers (and, for `marian`, sentencepiece):
 `python tiny_models.py llama|marian PAIRS.json FOLDER`, where PAIRS.json is a list of [text, answer]. It writes a
-Hugging Face checkpoint and prints {"pairs", "recalled", "seconds", "parameters"} as JSON.
+Hugging Face checkpoint and prints {"pairs", "recalled", "seconds", "parameters"} as JSON. `endless` knows nothing,
+and never stops before it has said as much as it may.
 """
 
 import json
@@ -18,8 +19,8 @@ CHAT_TEMPLATE = (
 PAD, BOS, START, END = "<|pad|>", "<|startoftext|>", "<|im_start|>", "<|im_end|>"
 
 
-def memorise(pairs, folder, *, context=2048, max_steps=1500, seconds=240):
-    """Train a llama of about a million parameters until it answers every text of `pairs` by heart."""
+def untrained(texts, context, end=END):
+    """A llama of about a million parameters that has learnt nothing, and a tokenizer made from these texts."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -29,7 +30,7 @@ def memorise(pairs, folder, *, context=2048, max_steps=1500, seconds=240):
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
-        [t for pair in pairs for t in pair],
+        texts,
         trainers.BpeTrainer(
             vocab_size=2500,
             special_tokens=[PAD, BOS, START, END],
@@ -40,7 +41,7 @@ def memorise(pairs, folder, *, context=2048, max_steps=1500, seconds=240):
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         bos_token=BOS,
-        eos_token=END,
+        eos_token=end,
         pad_token=PAD,
         chat_template=CHAT_TEMPLATE,
         model_max_length=context,
@@ -54,11 +55,29 @@ def memorise(pairs, folder, *, context=2048, max_steps=1500, seconds=240):
         num_key_value_heads=2,
         max_position_embeddings=context,
         bos_token_id=1,
-        eos_token_id=3,
+        eos_token_id=None if end is None else 3,
         pad_token_id=0,
         tie_word_embeddings=True,
     )
     model = LlamaForCausalLM(config)
+    return model, tokenizer
+
+
+def endless(pairs, folder, *, context=2048):
+    """Write a llama that has learnt nothing and knows no end."""
+    started = time.monotonic()
+    model, tokenizer = untrained([t for pair in pairs for t in pair], context, end=None)
+    model.generation_config.eos_token_id = None
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return _told(pairs, 0, started, model)
+
+
+def memorise(pairs, folder, *, context=2048, max_steps=1500, seconds=240):
+    """Train a llama of about a million parameters until it answers every text of `pairs` by heart."""
+    import torch
+
+    model, tokenizer = untrained([t for pair in pairs for t in pair], context)
     examples = []
     for text, answer in pairs:
         chat = [{"role": "user", "content": text}]
@@ -219,5 +238,5 @@ def _told(pairs, recalled, started, model):
 if __name__ == "__main__":
     what, file, out = sys.argv[1:]
     given = [tuple(p) for p in json.loads(Path(file).read_text(encoding="utf-8"))]
-    made = memorise(given, out) if what == "llama" else tiny_marian(out, given)
+    made = tiny_marian(out, given) if what == "marian" else {"llama": memorise, "endless": endless}[what](given, out)
     print(json.dumps(made))

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NoReturn, Self
 
@@ -66,7 +66,7 @@ class Address:
 
     url: str
     weight: float = 1.0
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 class ChatClient:
