@@ -216,7 +216,8 @@ class ChatClient:
     def _works(self, endpoint: Endpoint, began: float, answer: Answer) -> None:
         refused = answer.error
         endpoint.works(began)
-        endpoint.limit.answered(began, time.monotonic(), answer.prompt_tokens + answer.output_tokens)
+        if refused is None:
+            endpoint.limit.answered(began, time.monotonic(), answer.prompt_tokens + answer.output_tokens)
         self._trouble_since, self._lost = None, 0
         self._troubled.clear()
         if refused is None:

@@ -203,7 +203,9 @@ def _lock(plan: Plan) -> dict[str, Any]:
             for field, asked_as in step.asked().items() if isinstance(step, Ask) else ():
                 name, model = plan.ready.model(asked_as)
                 identity = stage.engines[field].identity
-                facts = model.model_dump(mode="json", exclude_none=True, exclude={"endpoints", "api_key_env"})
+                facts = model.model_dump(
+                    mode="json", exclude_none=True, exclude={"endpoints", "api_key_env", "max_concurrency"}
+                )
                 models[name] = {
                     **facts,
                     "revision": identity.get("revision"),
