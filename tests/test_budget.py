@@ -166,7 +166,7 @@ def test_after_its_hours_a_build_sends_nothing_more_and_keeps_what_was_under_way
         return translated(request)
 
     with speaking(slow) as server:
-        digest = undisturbed(bench(workshop, {"tiny": model(server)}))
+        digest = undisturbed(bench(workshop, {"tiny": {**model(server), "max_concurrency": 4}}))
         sent.clear()
         chat = server._chat
 
@@ -177,28 +177,19 @@ def test_after_its_hours_a_build_sends_nothing_more_and_keeps_what_was_under_way
                 await asyncio.sleep(0.02)
             return await chat(request, line, writer)
 
-        timer = threading.Timer(4, over.set)  # begins with the first request, so it ends after the build's 3 s
+        timer = threading.Timer(12, over.set)  # begins with the first request, so it ends after the build's 12 s
         server._chat = held
-        build = workshop.spawn(*BUILD, "--max-hours", str(3 / 3600), program=("-c", FEW_AT_ONCE))
+        build = workshop.spawn(*BUILD, "--max-hours", str(12 / 3600))
         out, err = build.communicate(timeout=60)
         assert build.returncode == 1, err.decode()
         stopped = json.loads(out)["stopped"]
-        assert (stopped["reason"], stopped["budget"]) == ("max_hours", {"max_hours": 3 / 3600})
-        assert "--max-hours 0.000833333 is reached; spent " in err.decode()
+        assert (stopped["reason"], stopped["budget"]) == ("max_hours", {"max_hours": 12 / 3600})
+        assert "--max-hours 0.00333333 is reached; spent " in err.decode()
         assert len(sent) == len(set(sent)) <= 5 + 4  # the first ones, and those under way with them
         assert stopped["questions"] == {"asked": 2 * ROWS, "left": 2 * ROWS - len(sent)}
         again = workshop.run(*BUILD).json
         assert again["digest"] == digest
         assert len(sent) == len(set(sent)) == 2 * ROWS
-
-
-FEW_AT_ONCE = """
-from hala_factory.generate import endpoints
-endpoints.EndpointsEngine.__init__.__kwdefaults__["concurrency"] = 4
-from hala_factory.cli import main
-main()
-"""
-"""The command line, with four requests under way at a time: the others wait in the client."""
 
 
 def test_servers_that_we_start_are_held_to_the_budget(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

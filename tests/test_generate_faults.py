@@ -31,14 +31,13 @@ QUESTIONS = 2 * ROWS
 AT_ONCE = 4
 SEED = 20261121
 BUILD = ("build", "recipe.yaml", "--json", "--quiet", "--workers", "1", "--shard-rows", "25")
-PROGRAM = f"""
-from hala_factory.generate import client, endpoints
-endpoints.EndpointsEngine.__init__.__kwdefaults__["concurrency"] = {AT_ONCE}
+PROGRAM = """
+from hala_factory.generate import client
 client.ChatClient.__init__.__kwdefaults__["deadline"] = 3.0
 from hala_factory.cli import main
 main()
 """
-"""The command line, with few requests under way at a time, and three seconds for each."""
+"""The command line, with three seconds for a request."""
 
 
 def prompt(request: str) -> str:
@@ -116,7 +115,7 @@ def bench(workshop: Workshop, server: Server, name: str = "small", most: int = 2
     """A recipe in `<name>.yaml` that has the server translate."""
     workshop.rows("plain.jsonl", alpaca(ROWS))
     endpoint = f"http://127.0.0.1:{server.port}/v1"
-    model = {"engine": "openai", "model": "m", "endpoints": [endpoint], "licence": "MIT"}
+    model = {"engine": "openai", "model": "m", "endpoints": [endpoint], "licence": "MIT", "max_concurrency": AT_ONCE}
     workshop.catalog({"plain": {"path": "plain.jsonl"}}, {"translator": model})
     translate = {"step": "translate", "to": "ar", "model": "translator", "max_tokens": 100}
     length = {"step": "length", "max_chars": most}

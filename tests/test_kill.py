@@ -22,7 +22,6 @@ from typing import Any
 
 import pytest
 
-from hala_factory.generate.client import CONCURRENCY
 from tests.workshop import Workshop, alpaca, answers, parquet_digests, stored, troubled
 
 BUILD = ("build", "recipe.yaml", "--json", "--quiet", "--workers", "2", "--shard-rows", "30")
@@ -169,7 +168,7 @@ def translator() -> Iterator[Translator]:
 def test_no_prompt_is_asked_twice_but_those_in_flight_at_the_kill(workshop: Workshop, translator: Translator) -> None:
     workshop.rows("plain.jsonl", alpaca(300))
     endpoint = f"http://127.0.0.1:{translator.server_port}/v1"
-    model = {"engine": "openai", "model": "m", "endpoints": [endpoint], "licence": "MIT"}
+    model = {"engine": "openai", "model": "m", "endpoints": [endpoint], "licence": "MIT", "max_concurrency": 64}
     workshop.catalog({"plain": {"path": "plain.jsonl"}}, {"translator": model})
     workshop.recipe(["plain"], ["length", {"step": "translate", "to": "ar", "model": "translator"}, "length_ratio"])
     begun = time.monotonic()
@@ -190,7 +189,7 @@ def test_no_prompt_is_asked_twice_but_those_in_flight_at_the_kill(workshop: Work
         asking += kill(process, whole_group=number % 2 == 0)
         assert gone(process.pid), members(process.pid)
         lost_now = set(translator.asked) - stored()
-        assert len(lost_now) <= 2 * CONCURRENCY  # those under way, and those that just took their places
+        assert len(lost_now) <= 2 * 64  # those under way, and those that just took their places
         lost |= lost_now
     again = finish(workshop)
     assert again["digest"] == whole["digest"]
