@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hala_factory import yamlfile
+from hala_factory.cost import telling
 from hala_factory.quality.controls import AGREEMENT, agreement
 
 _SIZES = (
@@ -124,4 +125,5 @@ def _models(manifest: dict[str, Any]) -> str:
         else:
             place = model.get("hub") or model.get("model") or model.get("path")
             told.append(f"- `{name}`: {place}, engine {model['engine']}, licence {model['licence']}.")
+    told += [f"- Cost of {line}." for line in telling.tell_compared(manifest.get("cost", []))]
     return "## Who translated\n\n" + "\n".join(told) + "\n"

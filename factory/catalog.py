@@ -197,6 +197,26 @@ class Address(Documented):
     """The environment variable that holds its key, if not the model's `api_key_env`."""
 
 
+class Throughput(Documented):
+    """How fast a model is, on what; for plans."""
+
+    output_per_second: float = Field(gt=0)
+    """Output tokens a second, over all GPUs (or endpoints) together."""
+    gpus: int = Field(1, ge=0)
+    """GPUs that serve it so fast; 0: GPUs are not what is paid."""
+    source: str = Field(min_length=1)
+    """Where the number is from."""
+
+
+class Hourly(Documented):
+    """What an hour of one GPU costs."""
+
+    amount: float = Field(ge=0)
+    """Price of the hour."""
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$")
+    """ISO 4217 code."""
+
+
 class Model(Entry):
     """One model (or file of answers) that a step may ask, and the engine that answers for it."""
 
@@ -218,6 +238,12 @@ class Model(Entry):
     """`batch` engines only: where the files are, and in which form."""
     price_per_million: Price | None = None
     """What a million tokens cost, if one pays by tokens: `{prompt: 0.15, output: 0.60}`."""
+    price_per_gpu_hour: Hourly | None = None
+    """What an hour of a GPU costs, if one pays by time: `{amount: 2.50}`; tokens with a price are not paid twice."""
+    throughput: Throughput | None = None
+    """How fast it is where nobody has measured it yet: `{output_per_second: 2400, source: …}`."""
+    output_ratio: float | None = Field(None, gt=0)
+    """Tokens it writes per token of the text that it translates, if known; for plans."""
     chat_template: str | None = None
     """Which chat template endpoints apply, in a word or a digest, as they do not say it: part of what decides an
     answer."""
@@ -230,7 +256,8 @@ class Model(Entry):
     by: str | None = None
     """Who made recorded answers; named in card and report."""
     tokenizer: str | None = None
-    """Where counts of tokens come from, if not the model itself."""
+    """Where counts of tokens come from, if not the model itself: a `tokenizer.json` or its folder, relative to the
+    catalog, or an id on the Hub whose copy stands in the Hub's cache."""
     max_sentence_chars: int = Field(600, ge=20)
     """`local` engines only: longest piece of text that is translated at once."""
     prefix: str = ""

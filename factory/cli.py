@@ -80,6 +80,11 @@ def check(recipes: tuple[str, ...], catalog_file: Path | None, as_json: bool) ->
 @click.argument("recipe")
 @profile_option
 @limit_option
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="Ask the models 200 rows of every stage, to measure tokens and tokens/s; the answers are stored.",
+)
 @catalog_option
 @store_option
 @json_option
@@ -87,27 +92,53 @@ def plan_command(
     recipe: str,
     profile: str | None,
     limit: int | None,
+    calibrate: bool,
     catalog_file: Path | None,
     store_place: str | None,
     as_json: bool,
 ) -> None:
-    """Print the stages of RECIPE: stored or to run, and why; and how much of what models are asked is stored."""
-    from hala_factory import hits
+    """Print the stages of RECIPE: stored or to run, and why; and what asking models will cost.
 
-    made = hits.look_up(_plan(recipe, profile, limit, catalog_file, store_place))
+    Rows, tokens, hours and money are told as expected (low–high), with how they are known. No model is asked without
+    --calibrate.
+    """
+    from hala_factory.cost import telling
+    from hala_factory.cost.estimate import estimate
+
+    made = _plan(recipe, profile, limit, catalog_file, store_place)
+    if calibrate and made.corpus.status != "stored":
+        from hala_factory.progress import Bars
+        from hala_factory.run.calibrating import calibrate as measure
+
+        with Bars(quiet=as_json) as bars:
+            measure(made, bars, workers=len(os.sched_getaffinity(0)))
+        made = _plan(recipe, profile, limit, catalog_file, store_place)
+    costs = estimate(made)
+    hits = {name: found for name, cost in costs.items() if (found := telling.hits(cost)) is not None}
     if as_json:
         told = {
             "artifact": made.artifact,
             "profile": profile,
             "fingerprint": made.corpus.fingerprint,
-            "stages": [s.told() for s in made.stages],
+            "stages": [
+                {
+                    **s.told(),
+                    **({"hits": hits[s.name]} if s.name in hits else {}),
+                    **({"cost": telling.told(costs[s.name])} if s.name in costs else {}),
+                }
+                for s in made.stages
+            ],
+            "cost": telling.summed(made, costs),
         }
         click.echo(json.dumps(told, ensure_ascii=False))
         return
-    why = {s.name: f"{s.reason}; {hits.tell(s.hits)}" if s.hits is not None else s.reason for s in made.stages}
+    why = {
+        s.name: f"{s.reason}; {telling.tell_hits(hits[s.name])}" if s.name in hits else s.reason for s in made.stages
+    }
     lines = [[s.name, s.status, why[s.name], "" if s.rows_out is None else f"{s.rows_out:,}"] for s in made.stages]
     click.echo(f"{made.artifact}{f' (profile {profile})' if profile else ''}")
     click.echo(table(["stage", "status", "why", "rows"], lines))
+    click.echo(f"\n{telling.tell(made, costs)}")
 
 
 @main.command("build")
@@ -222,6 +253,7 @@ def versions(name: str | None, store_place: str | None, as_json: bool) -> None:
 def show(artifact: str, store_place: str | None, as_json: bool) -> None:
     """Show one version: its rows by source, stage and reason."""
     from hala_factory.card import proofs
+    from hala_factory.cost import telling
 
     store = store_at(store_place)
     manifest = _manifest(store, artifact)
@@ -246,6 +278,8 @@ def show(artifact: str, store_place: str | None, as_json: bool) -> None:
     for name, model in manifest["lock"]["models"].items():
         by = f" by {model['by']}" if model.get("by") else ""
         click.echo(f"\nanswers for {model['asked_as']}: {name}, engine {model['engine']}{by}")
+    for line in telling.tell_compared(manifest.get("cost", [])):
+        click.echo(f"cost of {line}")
 
 
 @main.command()

@@ -53,8 +53,6 @@ class Stage:
     reason: str = ""
     rows_out: int | None = None
     shards_done: int = 0
-    hits: Mapping[str, int] | None = None
-    """Of a stage that asks: what is known of its questions, see `hits`."""
 
     def told(self) -> dict[str, Any]:
         """The stage for `plan --json`."""
@@ -66,7 +64,6 @@ class Stage:
             "reason": self.reason,
             "rows_out": self.rows_out,
             "fingerprint": self.fingerprint,
-            **({"hits": dict(self.hits)} if self.hits is not None else {}),
         }
 
 

@@ -206,6 +206,10 @@ class Ask(Step):
         found = {**self.measures(), "failure": pl.String(), "detail": pl.String()}
         return {f"{self.label}.{m}": t for m, t in found.items()}
 
+    def translates(self) -> tuple[str, str] | None:
+        """The languages from and to which answers translate the `text` they are asked with; None: they do not."""
+        return None
+
     async def prove(self, models: Mapping[str, Any]) -> dict[str, Any]:
         """What is to be known of the models before they are asked for rows, for the stage's record; {}: nothing.
 

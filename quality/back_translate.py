@@ -106,6 +106,9 @@ class BackTranslate(Ask):
     def _listed(self) -> bool:
         return self.target.startswith("messages")
 
+    def translates(self) -> tuple[str, str]:
+        return self.to, self.source_language
+
     def questions(self, frame: pl.DataFrame) -> list[str]:
         """The distinct targets to translate back, in order of first appearance."""
         pairs = rows.text_pairs(frame, self.source, self.target).unique(["source", "target"], maintain_order=True)

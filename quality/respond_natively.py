@@ -79,6 +79,9 @@ class RespondNatively(Taught):
         """The column that keeps the messages as they were."""
         return self.keep or f"messages_{self.source_language}"
 
+    def translates(self) -> tuple[str, str]:
+        return self.source_language, self.to
+
     async def reply(self, question: Turns, models: Mapping[str, Answerer]) -> Native:
         """The turns translated, each by itself, and the teacher's answer to them."""
         ladder = Ladder(

@@ -159,6 +159,9 @@ class Translate(Ask):
     def measures(self) -> Columns:
         return {"requests": pl.Int64(), "repairs": pl.Int64(), "task": pl.String(), "routed": pl.String()}
 
+    def translates(self) -> tuple[str, str]:
+        return self.source_language, self.to
+
     def questions(self, frame: pl.DataFrame) -> list[str]:
         """The distinct texts to translate, in order of first appearance."""
         found = self._long(frame).get_column("text").drop_nulls().unique(maintain_order=True)

@@ -38,9 +38,9 @@ class Speaker(StandIn):
 
 
 @contextlib.contextmanager
-def speaking(say):
+def speaking(say, server=None):
     """A server that answers as `say` does, as long as the block lasts; its `url` is an endpoint."""
-    server, loop = Speaker(say), asyncio.new_event_loop()
+    server, loop = server or Speaker(say), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from hala_factory.catalog import Model
+from hala_factory.cost.telling import tell_hits
 from hala_factory.errors import InputError
 from hala_factory.generate import exchange
 from hala_factory.generate.answers import Answer, ModelIdentity, Request
 from hala_factory.generate.engines import make_engine
 from hala_factory.generate.store import GenerationStore
-from hala_factory.hits import tell
 from tests.workshop import Workshop, alpaca, answers
 
 # ---- The key: what is changed never replays, what is not always does ----
@@ -256,7 +256,7 @@ def test_a_question_counts_as_stored_only_with_the_retries_that_its_answers_brin
 def test_many_questions_are_estimated_and_the_plan_says_so(
     workshop: Workshop, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hala_factory import hits as module
+    from hala_factory.cost import estimate as module
 
     bench(workshop, 40)
     workshop.build("--shard-rows", "5")
@@ -279,7 +279,7 @@ def test_many_questions_are_estimated_and_the_plan_says_so(
     ],
 )
 def test_hits_in_words(counts: tuple[int, int, int], words: str) -> None:
-    assert tell(dict(zip(("questions", "looked_up", "stored"), counts, strict=True))) == words
+    assert tell_hits(dict(zip(("questions", "looked_up", "stored"), counts, strict=True))) == words
 
 
 # ---- The commands ----

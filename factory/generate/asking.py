@@ -16,6 +16,7 @@ from hala_factory.generate.answers import Answer, Request, Unit
 from hala_factory.generate.budget import Purse
 from hala_factory.generate.engines import Engine
 from hala_factory.generate.store import GenerationStore
+from hala_factory.generate.timing import Stopwatch
 
 LOOK = 0.2
 """Seconds between two looks at what another process is answered."""
@@ -112,6 +113,8 @@ class Asker:
         self.purse = purse
         self.unit: Unit = engine.unit
         self.counts = Counts()
+        self.watch = Stopwatch()
+        """How long the engine was at work."""
         self._under_way: dict[str, asyncio.Task[Answer]] = {}
         self._starting = asyncio.Lock()
         self._started = False
@@ -169,7 +172,8 @@ class Asker:
         return answer
 
     async def _answer(self, key: str, request: Request) -> Answer:
-        answer = await (self.purse.pay(request, self.engine.answer) if self.purse else self.engine.answer(request))
+        with self.watch:
+            answer = await (self.purse.pay(request, self.engine.answer) if self.purse else self.engine.answer(request))
         self.counts.prompt_tokens += answer.prompt_tokens
         self.counts.output_tokens += answer.output_tokens
         self.counts.failures += answer.finish_reason in ("error", "miss")

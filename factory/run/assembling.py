@@ -24,6 +24,7 @@ from hala_factory.recipe import columns_after
 from hala_factory.rows import LEDGER
 from hala_factory.run.files import Writer, batches
 from hala_factory.run.ledger import Ledger, Tally
+from hala_factory.run.predicting import compared
 from hala_factory.run.rates import hold, rates
 from hala_factory.step import Ask, Columns
 
@@ -71,6 +72,7 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
             "steps": [{**s.model_dump(mode="json", by_alias=True), "label": s.label} for s in recipe.steps],
             "exports": list(recipe.exports),
             "generation": generation,
+            "cost": compared(plan),
             "lock": lock,
             "software": {**{p: importlib.metadata.version(p) for p in SOFTWARE}, "python": platform.python_version()},
         }

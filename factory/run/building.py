@@ -28,10 +28,11 @@ from hala_factory.run.billing import UNPAID, Bill
 from hala_factory.run.files import row_count
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.passing import Job, filter_shard
+from hala_factory.run.predicting import note_paid, predict
 from hala_factory.run.rates import hold
 from hala_factory.run.shards import Crew
 from hala_factory.run.sourcing import SourceJob, read_source
-from hala_factory.step import Ask, Columns
+from hala_factory.step import Ask, Columns, Step
 from hala_factory.store import StageFolder
 
 SHARD_ROWS = 5_000
@@ -130,6 +131,19 @@ def _stopped(
 
 def _duration(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{hours * 3600:.0f} s"
+
+
+def build_before(
+    plan: Plan, stage: Stage, watcher: Watcher, *, workers: int = 1, shard_rows: int = SHARD_ROWS
+) -> None:
+    """Build what a stage reads, and nothing else; no model may have to be asked for that."""
+    before = plan.stages[: plan.stages.index(stage)]
+    sources = [s for s in before if s.kind == "source"]
+    told: list[dict[str, Any]] = []
+    with Crew(workers) as crew:
+        _stages(sources, plan, watcher, told, partial(_read_sources, plan, crew=crew, shard_rows=shard_rows))
+        for each in before[len(sources) :]:
+            _stages([each], plan, watcher, told, partial(_run, plan, crew=crew, asked={}, bill=Bill(), budget=None))
 
 
 def _corpus(plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
@@ -285,9 +299,8 @@ def _run(
     (stage,) = stages
     inputs, digests = zip(*_inputs(plan, stage), strict=True)
     earlier = tuple(sorted(stage.earlier.glob("data/*.parquet"))) if stage.earlier else ()
-    tables = {name: benchmarks.prepare(test, plan.store.benchmarks) for name, test in stage.tests.items()}
-    steps = tuple(step.bound(tables) if step.tests() else step for step in stage.steps)
-    job = Job(stage.name, plan.folder(stage), inputs, steps, _columns_before(plan, stage), digests, earlier)
+    steps = bound_steps(plan, stage)
+    job = Job(stage.name, plan.folder(stage), inputs, steps, columns_before(plan, stage), digests, earlier)
     small = sum(p.stat().st_size for p in inputs) < SMALL_BYTES
     if stage.kind == "filter":
         crew.run(partial(filter_shard, job), job.todo(), small=small)
@@ -296,6 +309,7 @@ def _run(
         decide(job, [u.source for u in plan.ready.recipe.sources])
         crew.run(partial(split_shard, job), job.todo(), small=small)
     else:
+        predict(plan, stage)
         asyncio.run(_ask(plan, stage, job, job.todo(), asked, bill, budget))
 
 
@@ -333,6 +347,7 @@ async def _ask(
                     await asker.finish()
                 raise
             finally:
+                note_paid(plan, stage, askers)
                 for name, asker in {called[field]: asker for field, asker in askers.items()}.items():
                     bill.add(plan.ready.catalog.catalog.models[name].price_per_million, asker.counts)
                     for word in asked:
@@ -347,7 +362,14 @@ def _purse(plan: Plan, model: str, budget: Budget | None) -> Purse | None:
     return None if budget is None or entry.engine in UNPAID else Purse(budget, entry.price_per_million)
 
 
-def _columns_before(plan: Plan, stage: Stage) -> Columns:
+def bound_steps(plan: Plan, stage: Stage) -> tuple[Step, ...]:
+    """The steps of a stage, knowing their benchmarks."""
+    tables = {name: benchmarks.prepare(test, plan.store.benchmarks) for name, test in stage.tests.items()}
+    return tuple(step.bound(tables) if step.tests() else step for step in stage.steps)
+
+
+def columns_before(plan: Plan, stage: Stage) -> Columns:
+    """The columns of the rows that a stage reads."""
     columns: Columns = rows.schema(plan.ready.kind, plan.ready.languages)
     for step in plan.ready.recipe.steps:
         if step in stage.steps:
