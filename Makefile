@@ -30,6 +30,7 @@ demo: setup ## build the first corpus from samples: no network, no server, no GP
 
 test: .venv/.local ## everything, with a real vLLM server and a real small translator
 	$(BIN)/hala-factory tools install vllm
+	$(BIN)/hala-factory tools install llmcompressor
 	$(BIN)/python -m pytest
 
 check: .venv/.dev ## format, lint, types, imports, generated files

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hala_factory import commands_models
 from hala_factory.commands_generations import generations
 from hala_factory.errors import HalaError, InputError, did_you_mean
 from hala_factory.options import (
@@ -19,14 +19,19 @@ from hala_factory.options import (
     json_option,
     limit_option,
     profile_option,
+    project_file,
     store_at,
     store_option,
 )
 from hala_factory.tables import table
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from hala_factory.catalog import Loaded
+    from hala_factory.models.recipe import ModelRecipe
     from hala_factory.plan import Plan
+    from hala_factory.recipe import Recipe
     from hala_factory.store import Store
 
 
@@ -37,6 +42,7 @@ def main() -> None:
 
 
 main.add_command(generations)
+main.add_command(commands_models.quantize)
 
 
 @main.command()
@@ -52,9 +58,12 @@ def check(recipes: tuple[str, ...], catalog_file: Path | None, as_json: bool) ->
 
     catalog = _catalog(catalog_file)
     files = [_recipe_file(r) for r in recipes] or _all_recipes()
-    faults, checked = [], []
+    faults, checked, models = [], [], []
     for file in files:
         try:
+            if (model := commands_models.ready(file, catalog)) is not None:
+                models.append(model.recipe)
+                continue
             ready = recipe.load(file, catalog)
             for each in (ready, *(recipe.load(file, catalog, profile) for profile in ready.recipe.profiles)):
                 sources.find(each, lambda file: "", {}, hub=False)  # no need to read them to their ends
@@ -71,9 +80,10 @@ def check(recipes: tuple[str, ...], catalog_file: Path | None, as_json: bool) ->
         held = catalog.catalog
         counts = f"{len(held.sources)} sources, {len(held.models)} models, {len(held.benchmarks)} benchmarks"
         click.echo(f"catalog: {counts}: right")
-        for ready in checked:
-            profiles = f"; profiles: {', '.join(ready.recipe.profiles)}" if ready.recipe.profiles else ""
-            click.echo(f"{ready.recipe.name}@{ready.recipe.version}: {len(ready.recipe.steps)} steps: right{profiles}")
+        right: list[Recipe | ModelRecipe] = [*(ready.recipe for ready in checked), *models]
+        for made in right:
+            profiles = f"; profiles: {', '.join(made.profiles)}" if made.profiles else ""
+            click.echo(f"{made.name}@{made.version}: {len(made.steps)} steps: right{profiles}")
 
 
 @main.command("plan")
@@ -105,6 +115,10 @@ def plan_command(
     from hala_factory.cost import telling
     from hala_factory.cost.estimate import estimate
 
+    model = commands_models.planned(_recipe_file(recipe), _catalog(catalog_file), profile, limit, store_place)
+    if model is not None:
+        commands_models.tell_plan(model, as_json=as_json)
+        return
     made = _plan(recipe, profile, limit, catalog_file, store_place)
     if calibrate and made.corpus.status != "stored":
         from hala_factory.progress import Bars
@@ -195,6 +209,12 @@ def build_command(
     from hala_factory.run.billing import budget_of
     from hala_factory.run.building import build
 
+    model = commands_models.planned(_recipe_file(recipe), _catalog(catalog_file), profile, limit, store_place)
+    if model is not None:
+        if any(bound is not None for bound in (max_tokens, max_hours, max_cost)):
+            raise InputError("a budget is for corpora: a model recipe asks no more than 'n' texts of each model")
+        commands_models.build(model, quiet=quiet, as_json=as_json)
+        return
     made = _plan(recipe, profile, limit, catalog_file, store_place)
     budget = budget_of(made, max_tokens=max_tokens, max_hours=max_hours, max_cost=max_cost)
     cores = workers or len(os.sched_getaffinity(0))
@@ -223,12 +243,15 @@ def build_command(
 @json_option
 def versions(name: str | None, store_place: str | None, as_json: bool) -> None:
     """List what the store holds."""
-    found = store_at(store_place).versions(name)
+    store = store_at(store_place)
+    found = [*store.versions(name), *store.model_manifests(name)]
     if as_json:
         keys = ("name", "version", "built_at", "digest", "profile")
-        click.echo(
-            json.dumps([{**{k: m[k] for k in keys}, "rows": m["rows"]["kept"]} for m in found], ensure_ascii=False)
-        )
+        told = [
+            {**{k: m[k] for k in keys}, **({"rows": m["rows"]["kept"]} if "rows" in m else {"kind": "model"})}
+            for m in found
+        ]
+        click.echo(json.dumps(told, ensure_ascii=False))
         return
     if not found:
         click.echo(f"nothing is built yet{f' of {name}' if name else ''}", err=True)
@@ -236,7 +259,7 @@ def versions(name: str | None, store_place: str | None, as_json: bool) -> None:
     lines = [
         [
             f"{m['name']}@{m['version']}",
-            f"{m['rows']['kept']:,}",
+            f"{m['rows']['kept']:,}" if "rows" in m else "a model",
             m["profile"] or "",
             m["built_at"][:16].replace("T", " "),
             m["digest"][:19],
@@ -251,11 +274,14 @@ def versions(name: str | None, store_place: str | None, as_json: bool) -> None:
 @store_option
 @json_option
 def show(artifact: str, store_place: str | None, as_json: bool) -> None:
-    """Show one version: its rows by source, stage and reason."""
+    """Show one version: its rows by source, stage and reason; of a model, what was measured."""
     from hala_factory.card import proofs
     from hala_factory.cost import telling
 
     store = store_at(store_place)
+    if (model := commands_models.manifest(artifact, store_place)) is not None:
+        commands_models.tell_manifest(model, as_json=as_json)
+        return
     manifest = _manifest(store, artifact)
     if as_json:
         click.echo(json.dumps(manifest, ensure_ascii=False))
@@ -342,7 +368,7 @@ def whatif(
 @click.option("--check", "check_file", type=click.Path(path_type=Path), help="Fail if this file is not the schema.")
 def schema(check_file: Path | None) -> None:
     """Print the JSON Schema of recipes, for editors."""
-    from hala_factory import recipe
+    from hala_factory.models import recipe
 
     made = recipe.schema()
     if check_file is None:
@@ -358,7 +384,7 @@ def steps(name: str | None, as_json: bool) -> None:
     """List the steps recipes may use, or explain one of them with its fields."""
     from hala_factory import recipe
 
-    known = recipe.load_steps()
+    known: dict[str, type[BaseModel]] = {**recipe.load_steps(), **commands_models.steps()}
     if name and name not in known:
         raise InputError(f"no step {name!r}{did_you_mean(name, known)}")
     if as_json:
@@ -391,22 +417,14 @@ def tools() -> None:
 
 
 @tools.command()
-@click.argument("tool", type=click.Choice(["vllm"]))
+@click.argument("tool", type=click.Choice(["vllm", "llmcompressor"]))
 def install(tool: str) -> None:
     """Make the environment of a tool (on a machine without a GPU, its CPU build)."""
     from hala_factory.generate import tools as environments
 
-    folder = environments.install_vllm(say=lambda line: click.echo(line, err=True))
+    make = {"vllm": environments.install_vllm, "llmcompressor": environments.install_llmcompressor}[tool]
+    folder = make(say=lambda line: click.echo(line, err=True))
     click.echo(f"{tool}: {folder}")
-
-
-def project_file(name: str) -> Path:
-    """A file that travels with the project: in the working directory, else in the package."""
-    here = Path(name)
-    if here.exists():
-        return here
-    with resources.as_file(resources.files("hala_factory.project").joinpath(name)) as path:
-        return path.resolve()
 
 
 def _catalog(file: Path | None) -> Loaded:

@@ -8,6 +8,7 @@ import platform
 import shutil
 import sys
 
+from hala_factory.errors import InputError
 from hala_factory.generate import tools
 
 
@@ -31,10 +32,18 @@ def look() -> list[dict[str, str]]:
         _fact(
             "engine local", "ready" if local else "not installed", "" if local else 'pip install "hala-factory[local]"'
         ),
+        _fact(*_compressor()),
         _fact(
             "Hub token", "set" if os.environ.get("HF_TOKEN") else "not set", "HF_TOKEN opens gated sources and models"
         ),
     ]
+
+
+def _compressor() -> tuple[str, str, str]:
+    try:
+        return "quantising models", str(tools.find_llmcompressor()), ""
+    except InputError:
+        return "quantising models", "not installed", "hala-factory tools install llmcompressor"
 
 
 def _fact(what: str, state: str, todo: str = "") -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,3 +58,12 @@ def store_at(place: str | None) -> Store:
     from hala_factory.store import Store
 
     return Store.at(place or os.environ.get("HALA_STORE") or "store")
+
+
+def project_file(name: str) -> Path:
+    """A file that travels with the project: in the working directory, else in the package."""
+    here = Path(name)
+    if here.exists():
+        return here
+    with resources.as_file(resources.files("hala_factory.project").joinpath(name)) as path:
+        return path.resolve()

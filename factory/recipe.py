@@ -406,7 +406,7 @@ def columns_after(ready: Ready) -> dict[str, pl.DataType]:
     return columns
 
 
-def explain(step: type[Step]) -> str:
+def explain(step: type[BaseModel]) -> str:
     """A step's documentation and its fields with their defaults, as text."""
     import inspect
 

@@ -1,4 +1,4 @@
-"""The store: a folder of stage outputs, generations and corpora, in which nothing half-written looks whole.
+"""The store: a folder of stage outputs, generations, corpora and models, in which nothing half-written looks whole.
 
 The model:
 - A file is written under a temporary name in its own folder, fsynced, and renamed; then the folder is fsynced.
@@ -63,6 +63,15 @@ class Store:
     def corpus(self, name: str, version: str) -> Path:
         """The folder of one version of a corpus."""
         return self.root / "corpora" / name / version
+
+    def model(self, name: str, version: str) -> Path:
+        """The folder of one version of a model."""
+        return self.root / "models" / name / version
+
+    def model_manifests(self, name: str | None = None) -> list[dict[str, Any]]:
+        """The manifests of all models that were built, by name and then by time of building."""
+        found = [read_json(p) for p in sorted((self.root / "models").glob(f"{name or '*'}/[!.]*/manifest.json"))]
+        return sorted((m for m in found if m), key=lambda m: (m["name"], m["built_at"]))
 
     def manifest(self, name: str, version: str) -> dict[str, Any] | None:
         """The manifest of a version, None when it was not built (to its end)."""

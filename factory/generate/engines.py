@@ -99,7 +99,7 @@ def make_engine(
         if model.batch.form == "openai":
             return BatchEngine(name, model, place, revision=pinned)
         return SheetEngine(name, model, place)
-    checkpoint: Path | str = folder / one_path(name, model) if model.path else str(model.hub)
+    checkpoint = checkpoint_of(name, model, folder, work)
     if model.engine == "vllm":
         from hala_factory.generate.vllm import VllmEngine
 
@@ -107,6 +107,27 @@ def make_engine(
     from hala_factory.generate.local import LocalEngine
 
     return LocalEngine(name, model, checkpoint, revision=pinned, converted=work / "converted", digests=digests)
+
+
+def checkpoint_of(name: str, model: Model, folder: Path, work: Path) -> Path | str:
+    """The folder of a model's checkpoint, or its id on the Hub.
+
+    Raises InputError when the entry lists several folders, or names a model that the store does not hold.
+    """
+    if model.path:
+        return folder / one_path(name, model)
+    if not model.ref:
+        return str(model.hub)
+    checkpoint = work / "models" / model.ref.replace("@", "/")
+    if not (checkpoint / "manifest.json").is_file():
+        from hala_factory.errors import InputError, did_you_mean
+
+        built = [f"{p.parent.parent.name}@{p.parent.name}" for p in (work / "models").glob("*/[!.]*/manifest.json")]
+        raise InputError(
+            f"model {name!r}: 'ref' names {model.ref}, which is not in {work}{did_you_mean(model.ref, built)}; "
+            f"build it first: hala-factory build {model.ref.partition('@')[0]}"
+        )
+    return checkpoint
 
 
 def one_path(name: str, model: Model) -> str:

@@ -1,7 +1,8 @@
 """Tool environments: Python environments of programs that cannot share ours, made by one command each.
 
 vLLM and llmcompressor pin different releases of one library, and a vLLM for the processor needs its torch
-before anything else; so vLLM lives in an environment of its own, and we talk to it over HTTP.
+before anything else; so each lives in an environment of its own. We talk to vLLM over HTTP, and llmcompressor
+is run as a program.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import venv
 from collections.abc import Callable
 from pathlib import Path
 
-from hala_factory.errors import BuildError
+from hala_factory.errors import BuildError, InputError
 from hala_factory.generate.gpus import gpus
 from hala_factory.store import read_json, write_json
 
@@ -30,8 +31,15 @@ PLANS: dict[str, list[list[str]]] = {
     ],
 }
 """The calls of pip that make the vllm environment, by kind of machine."""
+LLMCOMPRESSOR = [
+    ["install", f"torch=={TORCH}"],
+    ["install", "llmcompressor==0.14.0.1", "compressed-tensors==0.19.0", "transformers==5.17.0"],
+]
+"""The calls of pip that make the llmcompressor environment: every release that decides the bytes of a checkpoint."""
 OVERRIDE = "HALA_VLLM_PYTHON"
 """The environment variable that names the Python of a vllm environment made by hand."""
+OVERRIDE_LLMCOMPRESSOR = "HALA_LLMCOMPRESSOR_PYTHON"
+"""The same of an llmcompressor environment."""
 _RECORD = "whole.json"
 
 
@@ -50,6 +58,18 @@ def find_vllm() -> Path | None:
     return _whole(tools_dir() / "vllm")
 
 
+def find_llmcompressor() -> Path:
+    """The Python of the llmcompressor environment. Raises InputError where there is none."""
+    if override := os.environ.get(OVERRIDE_LLMCOMPRESSOR):
+        python: Path | None = Path(override).expanduser()
+    else:
+        python = _whole(tools_dir() / "llmcompressor")
+    if python is None or not python.exists():
+        what = f"{python} is not there" if python else "there is no llmcompressor environment on this machine"
+        raise InputError(f"to quantise: {what}; run: hala-factory tools install llmcompressor")
+    return python
+
+
 def install_vllm(
     folder: Path | None = None, *, kind: str | None = None, say: Callable[[str], None] = lambda line: None
 ) -> Path:
@@ -59,9 +79,17 @@ def install_vllm(
     what goes on. What pip says goes to `vllm.log` beside the environment. Raises BuildError, with the log's
     last lines, when it fails.
     """
+    return _install("vllm", PLANS[kind or ("gpu" if gpus() else "cpu")], folder, say)
+
+
+def install_llmcompressor(folder: Path | None = None, *, say: Callable[[str], None] = lambda line: None) -> Path:
+    """Make the llmcompressor environment, as `install_vllm` makes that of vllm."""
+    return _install("llmcompressor", LLMCOMPRESSOR, folder, say)
+
+
+def _install(tool: str, plan: list[list[str]], folder: Path | None, say: Callable[[str], None]) -> Path:
     home = (folder or tools_dir()).resolve()
-    plan = PLANS[kind or ("gpu" if gpus() else "cpu")]
-    environment, log = home / "vllm", home / "vllm.log"
+    environment, log = home / tool, home / f"{tool}.log"
     if python := _whole(environment, plan):
         return python
     home.mkdir(parents=True, exist_ok=True)

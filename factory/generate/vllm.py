@@ -19,6 +19,7 @@ from hala_factory.generate.answers import Answer, Request, Unit
 from hala_factory.generate.circuit import Endpoint
 from hala_factory.generate.client import ATTEMPTS, ChatClient
 from hala_factory.generate.gpus import gpus
+from hala_factory.generate.memory import resident, weights_on_gpu
 from hala_factory.generate.server import READY, Server
 from hala_factory.generate.tools import find_vllm
 
@@ -145,6 +146,11 @@ class VllmEngine:
         """Have what waits to be sent, and what comes later, raise `error`."""
         if self._client:
             await self._client.fail(error)
+
+    def memory(self) -> tuple[int, int | None]:
+        """Bytes that all servers hold now, and what the weights of one took on its GPUs (None on the CPU)."""
+        held = sum(resident(server.pid) for server in self._servers)
+        return held, weights_on_gpu(self._servers[0].log)
 
     async def _stop(self) -> None:
         await asyncio.gather(*(s.stop() for s in self._servers))

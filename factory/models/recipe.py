@@ -1,0 +1,174 @@
+"""Model recipes: from which base and by which steps a model is made, read from YAML and checked as a whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hala_factory import recipe as corpora
+from hala_factory import yamlfile
+from hala_factory.catalog import Key, Loaded, Model
+from hala_factory.errors import Fault, InputError, did_you_mean
+from hala_factory.models.accept import Accept
+from hala_factory.models.quantise import Quantise
+from hala_factory.models.step import Judging, Making, ModelStep
+from hala_factory.recipe import VERSION
+from hala_factory.validation import validate
+
+STEPS: tuple[type[ModelStep], ...] = (Quantise, Accept)
+"""Every step that a chain may have."""
+AnyStep = Annotated[Quantise | Accept, Field(discriminator="step")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ModelProfile(_Part):
+    """Another way to build the same recipe: overrides of its base, version and steps."""
+
+    version: str | None = Field(None, pattern=VERSION)
+    """Version to build; `dev` may be rebuilt."""
+    base: str | None = None
+    """Another model of the catalog to begin with."""
+    steps: dict[str, dict[str, Any]] = {}
+    """Fields to change, by the name of the step."""
+
+
+class ModelRecipe(_Part):
+    """How one model is made of another."""
+
+    name: Key
+    """Name of the model."""
+    kind: Literal["model"]
+    """What is made."""
+    version: str = Field(pattern=VERSION)
+    """`1.2.3`, which once built never changes, or `dev`, which may be rebuilt. Quote it."""
+    description: str = ""
+    """One sentence for its card."""
+    base: str
+    """The model of the catalog that the chain begins with."""
+    steps: tuple[AnyStep, ...] = Field(min_length=1)
+    """What is done, in order: each step works on what the one before it made."""
+    profiles: dict[Key, ModelProfile] = {}
+    """Named overrides, chosen with `--profile`."""
+
+
+@dataclass(frozen=True)
+class ReadyModel:
+    """A model recipe with a profile applied, checked against its catalog."""
+
+    recipe: ModelRecipe
+    profile: str | None
+    base: Model
+    catalog: Loaded
+    document: yamlfile.Document
+
+    @property
+    def artifact(self) -> str:
+        """`name@version`."""
+        return f"{self.recipe.name}@{self.recipe.version}"
+
+
+def load(path: Path, catalog: Loaded, profile: str | None = None) -> ReadyModel:
+    """Read a model recipe, apply a profile, check it all. Raises InputError with every fault of the file."""
+    document = yamlfile.read(path)
+    recipe, faults = validate(ModelRecipe, document)
+    if recipe is None:
+        raise InputError(sorted(set(faults)))
+    for word, each in recipe.profiles.items():  # a profile that cannot work is a fault whichever one is asked for
+        _overridden(recipe, each, document, word, faults)
+        if each.base is not None:
+            _check_base(each.base, catalog, document, ("profiles", word, "base"), faults)
+    if profile is not None and profile not in recipe.profiles:
+        has = did_you_mean(profile, recipe.profiles) if recipe.profiles else "; it has none"
+        faults.append(Fault(document.file, 0, 0, f"there is no profile {profile!r}{has}"))
+    applied = recipe
+    if profile in recipe.profiles:
+        chosen = recipe.profiles[str(profile)]
+        changes: dict[str, Any] = {"steps": _overridden(recipe, chosen, document, str(profile), [])}
+        changes |= {f: v for f in ("version", "base") if (v := getattr(chosen, f)) is not None}
+        applied = recipe.model_copy(update=changes)
+    _check_base(recipe.base, catalog, document, ("base",), faults)
+    _check_steps(applied, catalog, document, faults)
+    if faults:
+        raise InputError(sorted(set(faults)))
+    return ReadyModel(applied, profile, catalog.catalog.models[applied.base], catalog, document)
+
+
+def schema() -> str:
+    """The JSON Schema of recipes of both kinds, for editors."""
+    corpus, model = json.loads(corpora.schema()), ModelRecipe.model_json_schema()
+    both = {**corpus.pop("$defs"), **model.pop("$defs")}
+    dialect = corpus.pop("$schema")
+    made = {
+        "$defs": {**both, "CorpusRecipe": corpus, "ModelRecipe": model},
+        "if": {"properties": {"kind": {"const": "model"}}, "required": ["kind"]},
+        "then": {"$ref": "#/$defs/ModelRecipe"},
+        "else": {"$ref": "#/$defs/CorpusRecipe"},
+        "title": "Recipe",
+        "$schema": dialect,
+    }
+    return json.dumps(made, ensure_ascii=False, indent=1) + "\n"
+
+
+def _check_base(
+    base: str, catalog: Loaded, document: yamlfile.Document, at: tuple[str, ...], faults: list[Fault]
+) -> None:
+    known = catalog.catalog.models
+    if base not in known:
+        faults.append(document.fault(at, f"unknown model {base!r}{did_you_mean(base, known)}"))
+    elif known[base].engine != "vllm":
+        message = (
+            f"model {base!r} has engine {known[base].engine!r}; a chain begins with a checkpoint that vllm serves"
+        )
+        faults.append(document.fault(at, message))
+
+
+def _check_steps(recipe: ModelRecipe, catalog: Loaded, document: yamlfile.Document, faults: list[Fault]) -> None:
+    labels: list[str] = []
+    made = quantised = False
+    for i, step in enumerate(recipe.steps):
+        if step.label in labels:
+            message = f"two steps are called {step.label!r}: give one of them a 'name'"
+            faults.append(document.fault(("steps", i, "name" if step.name else "step"), message))
+        labels.append(step.label)
+        if isinstance(step, Judging) and not made:
+            message = f"{step.label!r} judges what the steps before it made, and there is none that makes a model"
+            faults.append(document.fault(("steps", i, "step"), message))
+        if isinstance(step, Quantise) and quantised:
+            message = "the model is quantised already; quantise it once, from the whole weights"
+            faults.append(document.fault(("steps", i, "step"), message))
+        made, quantised = made or isinstance(step, Making), quantised or isinstance(step, Quantise)
+        for field, rows in step.data().items():
+            known = catalog.catalog.sources
+            if rows.source is not None and rows.source not in known:
+                message = f"unknown source {rows.source!r}{did_you_mean(rows.source, known)}"
+                faults.append(document.fault(("steps", i, field, "source"), message))
+    if not made:
+        faults.append(document.fault(("steps",), "none of the steps makes a model"))
+
+
+def _overridden(
+    recipe: ModelRecipe, profile: ModelProfile, document: yamlfile.Document, word: str, faults: list[Fault]
+) -> tuple[ModelStep, ...]:
+    labels = [s.label for s in recipe.steps]
+    for label in profile.steps:
+        if label not in labels:
+            message = f"the recipe has no step called {label!r}{did_you_mean(label, labels)}"
+            faults.append(document.fault(("profiles", word, "steps", label), message, key=True))
+    steps: list[ModelStep] = []
+    for step in recipe.steps:
+        changes = profile.steps.get(step.label, {})
+        data = {**step.model_dump(by_alias=True, exclude_unset=True), **changes, "step": step.step}
+        if not changes:
+            steps.append(step)
+            continue
+        made, found = validate(type(step), document.below(("profiles", word, "steps", step.label)), data)
+        faults += found
+        steps.append(made or step)
+    return tuple(steps)

@@ -1,0 +1,114 @@
+"""Steps of model recipes: frozen pydantic models like the steps of corpora, that make a checkpoint or judge one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from hala_factory.catalog import Loaded, Model
+from hala_factory.models.data import RowsFrom
+from hala_factory.step import Name
+from hala_factory.store import Store
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model at one place of the chain, and how it is served."""
+
+    name: str
+    """Its name in the catalog, or in the chain."""
+    model: Model
+    """The entry by which it is served."""
+    place: Path | str
+    """Its folder, or its id on the Hub."""
+    revision: str | None
+    """Its commit on the Hub."""
+    identity: dict[str, Any]
+    """What decides its answers, see `generate.checkpoint`."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a step of a chain works with."""
+
+    store: Store
+    catalog: Loaded
+    base: Checkpoint
+    """Where the chain begins."""
+    model: Checkpoint
+    """What the steps before have made."""
+    say: Callable[[str], None] = lambda line: None
+    """Is told what goes on."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One bound of a gate, and what was found."""
+
+    gate: str
+    """The field of the step that sets it."""
+    found: str
+    asked: str
+    passed: bool
+    because: str = ""
+    """What a reader of a failed gate should know."""
+
+
+class ModelStep(BaseModel, ABC):
+    """What every step of a chain has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    revision: ClassVar[int] = 1
+    """Raised when the step's code starts to make or to measure something else."""
+    gates: ClassVar[tuple[str, ...]] = ()
+    """Fields that only judge what was measured."""
+
+    step: str
+    """The kind of step."""
+    name: Name | None = None
+    """Its name in the chain; its kind if not given."""
+
+    @property
+    def label(self) -> str:
+        """The name under which it stands in the manifest."""
+        return self.name or self.step
+
+    def data(self) -> dict[str, RowsFrom]:
+        """The rows it reads, by the field that names them."""
+        return {}
+
+    def identity(self) -> dict[str, Any]:
+        """What of its configuration decides its output, for its fingerprint; the rows count by their content."""
+        config = self.model_dump(mode="json", exclude={*self.gates, "name"})
+        for field in self.data():
+            config[field] = {k: v for k, v in config[field].items() if k not in ("source", "corpus", "path")}
+        return {"config": config, "revision": self.revision}
+
+
+class Making(ModelStep):
+    """A step that makes a checkpoint of the one before it."""
+
+    @abstractmethod
+    def make(self, bench: Bench, folder: Path) -> dict[str, Any]:
+        """Write the new checkpoint to `folder / "checkpoint"`; what is to be told of it.
+
+        Raises BuildError when it cannot be made, or is not what was ordered.
+        """
+
+
+class Judging(ModelStep):
+    """A step that measures the checkpoint before it, and lets it pass or not."""
+
+    @abstractmethod
+    def measure(self, bench: Bench, folder: Path) -> dict[str, Any]:
+        """What was measured; files to keep beside the manifest are written to `folder / "kept"`."""
+
+    @abstractmethod
+    def verdicts(self, report: dict[str, Any]) -> list[Verdict]:
+        """Every gate, asked over what was measured."""
