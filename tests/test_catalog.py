@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from hala_factory import catalog, validation, yamlfile
 from hala_factory.errors import InputError
+from hala_factory.models.recipe import load
 
 ROOT = Path(__file__).resolve().parents[1]
 LOADED = catalog.load(ROOT / "catalog.yaml")
@@ -47,6 +48,7 @@ SOURCES = [
         None,
     ),
     ("opus-100", "Helsinki-NLP/opus-100", "unknown", {"en": "translation.en", "ar": "translation.ar"}, 1_000_000),
+    ("opus-100-test", "Helsinki-NLP/opus-100", "unknown", {"en": "translation.en", "ar": "translation.ar"}, 2_000),
 ]
 TULU_PARTS = [
     ("ai2-adapt-dev/flan_v2_converted", "unknown", 89_982),
@@ -71,6 +73,7 @@ TULU_PARTS = [
 ]
 MODELS = [
     ("command-a-translate", "CohereLabs/command-a-translate-08-2025", "vllm", "CC-BY-NC-4.0"),
+    ("command-a-translate-fp8", None, "vllm", "CC-BY-NC-4.0"),
     ("hala-translator-1.2b", "hammh0a/Hala-1.2B-EN-AR-Translator", "vllm", "CC-BY-NC-4.0"),
     ("judge", "Qwen/Qwen2.5-3B-Instruct", "vllm", "unknown"),
     ("lfm2-350m", "LiquidAI/LFM2-350M", "vllm", "lfm1.0"),
@@ -139,8 +142,10 @@ def test_only_the_aya_part_of_tulu_is_in_many_languages():
 
 
 def test_the_teacher_is_quantised_by_a_scheme_that_is_only_inferred():
-    teacher = CATALOG.models["command-a-translate"]
-    assert teacher.quantisation == "FP8_DYNAMIC"
+    teacher = CATALOG.models["command-a-translate-fp8"]
+    assert teacher.ref == "hala-teacher-fp8@1.0.0"
+    recipe = load(LOADED.folder / "recipes" / "hala-teacher-fp8.yaml", LOADED).recipe
+    assert (recipe.base, recipe.steps[0].scheme) == ("command-a-translate", "FP8_DYNAMIC")
     assert "inferred" in teacher.note
 
 
@@ -207,7 +212,7 @@ def test_the_committed_samples_are_what_is_written(capsys):
 
 
 def test_every_source_s_sample_is_made():
-    assert sorted(s.sample.path for s in CATALOG.sources.values()) == [f"samples/{f}" for f in make_samples.FILES]
+    assert sorted({s.sample.path for s in CATALOG.sources.values()}) == [f"samples/{f}" for f in make_samples.FILES]
 
 
 @pytest.fixture
@@ -399,7 +404,7 @@ WRONG = {
         "  z: {engine: vllm, licence: MIT}\n",
         "catalog.yaml:2:15: engine 'openai' needs 'endpoints'\n"
         "catalog.yaml:3:15: engine 'recorded' needs the 'path' of its answers\n"
-        "catalog.yaml:4:15: engine 'vllm' needs 'hub' or 'path'",
+        "catalog.yaml:4:15: engine 'vllm' needs 'hub', 'path' or 'ref'",
     ),
     "endpoints with faults of their own": (
         "models:\n  x:\n    engine: openai\n    licence: MIT\n    endpoints:\n      - http://a/v1\n"

@@ -112,7 +112,10 @@ def test_a_model_is_quantised_served_asked_and_accepted_and_a_gate_can_refuse_it
         assert run["tokens_per_second"] > 0
         assert run["resident_bytes"] > 100_000_000
     assert report["runs"]["quantised"]["disk_bytes"] < report["runs"]["original"]["disk_bytes"]
-    kept = {w: [json.loads(line) for line in (folder / "accept" / f"{w}.jsonl").open()] for w in report["runs"]}
+    kept = {
+        w: [json.loads(line) for line in (folder / "accept" / f"{w}.jsonl").read_text().splitlines()]
+        for w in report["runs"]
+    }
     assert {line["text"]: line["answer"] for line in kept["original"]} == dict(PAIRS)
     assert len(kept["quantised"]) == 20
     assert "| chrF++ | 100.00 |" in (folder / "README.md").read_text()
