@@ -225,7 +225,7 @@ class Model(Entry):
     `batch`: files of requests that are answered elsewhere, by a batch API or by people."""
     path: str | list[str] | None = None
     """Checkpoint folder, or the file(s) of recorded answers, relative to the catalog."""
-    ref: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9._-]*@[0-9a-z.-]+$")
+    ref: str | None = None
     """`name@version` of a model in the store, made by a recipe of `kind: model`."""
     model: str | None = None
     """The name under which endpoints know the model; `hub` if not given."""
@@ -277,6 +277,8 @@ class Model(Entry):
             raise FieldError("batch", f"'batch' is for engine 'batch' only, and this is {self.engine!r}")
         if self.engine in ("vllm", "local") and not (self.hub or self.path or self.ref):
             raise FieldError("engine", f"engine {self.engine!r} needs 'hub', 'path' or 'ref'")
+        if self.ref and not re.fullmatch(r"[a-z0-9][a-z0-9._-]*@[0-9a-z.-]+", self.ref):
+            raise FieldError("ref", f"ref: expected name@version of a model in the store, found {self.ref!r}")
         if self.ref and (self.hub or self.path or self.engine not in ("vllm", "local")):
             raise FieldError("ref", "'ref' is for engines 'vllm' and 'local', in place of 'hub' and 'path'")
         return self

@@ -40,7 +40,12 @@ def ready(file: Path, catalog: Loaded, profile: str | None = None) -> ReadyModel
     """A recipe that makes a model, checked; None for one that makes a corpus."""
     from hala_factory import yamlfile
 
-    if yamlfile.read(file).data.get("kind") != "model":
+    document = yamlfile.read(file)
+    kind = str(document.data.get("kind"))
+    hint = did_you_mean(kind, ("corpus", "model"))
+    if kind != "model" and hint.endswith("mean 'model'?"):
+        raise InputError(document.fault(("kind",), f"kind: {kind!r} is not known{hint}"))
+    if kind != "model":
         return None
     from hala_factory.models import recipe
 

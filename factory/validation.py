@@ -109,7 +109,6 @@ FORMS = {
     r"^[a-z][a-z0-9_]*$": "lower-case letters, digits and '_'",
     r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_-]*)?$": "a text of the rows, such as 'messages' or 'messages.user'",
     r"^[a-z][a-z0-9_]*(\.(\*|[a-z][a-z0-9_-]*))?(\.content)?$": "texts of the rows, such as 'messages.*.content'",
-    r"^[a-z0-9][a-z0-9._-]*@[0-9a-z.-]+$": "name@version, such as 'hala-teacher-fp8@1.0.0'",
     r"\{text\}": "a prompt that holds {text}",
     r"^[a-z]{2,3}$": "a language code, such as 'ar'",
     r"^(dev|\d+\.\d+\.\d+(-[0-9a-z.-]+)?)$": "a version, such as '1.2.3' or 'dev'",

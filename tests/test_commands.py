@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hala_factory import recipe
+from hala_factory.models import recipe as models
 from tests.workshop import Workshop, alpaca, parquet_digests, troubled
 
 SHORT = {"instruction": "Hi.", "input": "", "output": "No."}
@@ -264,7 +265,7 @@ def test_why_of_nothing_says_so(built: Workshop, words: list[str], error: str) -
         (["biuld"], "no command 'biuld'; did you mean 'build'?"),
         (
             ["frobnicate"],
-            "no command 'frobnicate'; known are: build, check, doctor, generations, plan, schema, show, steps, tools,",
+            "no command 'frobnicate'; known are: build, check, doctor, generations, plan, quantize, schema, show, steps, tools,",
         ),
         (["build"], "Missing argument 'RECIPE'"),
         (
@@ -296,7 +297,7 @@ def test_a_wrong_word_is_told_with_the_nearest(built: Workshop, words: list[str]
 
 def test_schema_is_printed_and_checked(workshop: Workshop) -> None:
     said = workshop.run("schema")
-    assert said.out == recipe.schema()
+    assert said.out == models.schema()
     workshop.write("schema.json", said.out)
     assert workshop.run("schema", "--check", "schema.json").code == 0
     workshop.write("schema.json", said.out + " ")
@@ -307,14 +308,17 @@ def test_schema_is_printed_and_checked(workshop: Workshop) -> None:
     )
 
 
+MODEL_STEPS = ("quantise", "accept")
+
+
 def test_every_step_is_listed_with_a_sentence_and_explained_with_its_fields(workshop: Workshop) -> None:
     lines = workshop.run("steps").out.splitlines()[1:]
-    assert [line.split()[0] for line in lines] == list(recipe.load_steps())
+    assert [line.split()[0] for line in lines] == [*recipe.load_steps(), *MODEL_STEPS]
     assert all(len(line.split()) > 3 for line in lines), lines
     explained = workshop.run("steps", "length").out
     for field in ("min_chars", "max_chars", "on", "name"):
         assert f"  {field} (default " in explained
-    assert set(workshop.run("steps", "--json").json) == set(recipe.load_steps())
+    assert set(workshop.run("steps", "--json").json) == {*recipe.load_steps(), *MODEL_STEPS}
 
 
 def test_doctor_says_what_works_and_what_to_do(workshop: Workshop) -> None:

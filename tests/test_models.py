@@ -106,6 +106,7 @@ def chain(shop: Workshop, *steps: dict, **fields: object) -> Path:
             "no step called 'quantsie'; did you mean 'quantise'?",
         ),
         ([QUANTISE], {"profiles": {"p": {"base": "tyni"}}}, "unknown model 'tyni'"),
+        ([QUANTISE], {"kind": "modle"}, "kind: 'modle' is not known; did you mean 'model'?"),
         ([QUANTISE], {"version": "1"}, "version: expected a version, such as '1.2.3' or 'dev', found '1'"),
         ([], {"steps": []}, "steps: expected at least 1, found an empty list"),
     ],

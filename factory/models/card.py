@@ -62,7 +62,7 @@ def measured(report: dict[str, Any]) -> list[list[str]]:
     for word, called in (("chrf", "chrF++"), ("bleu", "BLEU")):
         score = report["scores"][word]
         p = "equal" if score["p"] is None else f"p = {score['p']:.3f}{', noise' if score['noise'] else ''}"
-        difference = f"{-score['loss']:+.2f} ({p})"
+        difference = f"{0.0 - score['loss']:+.2f} ({p})"
         lines.append([called, f"{score['original']:.2f}", f"{score['quantised']:.2f}", difference])
     rates = [r["tokens_per_second"] for r in (before, after)]
     lines.append(["output tokens/s", *(f"{r:,.1f}" for r in rates), f"{report['speedup']:.2f} ×"])

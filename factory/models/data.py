@@ -9,10 +9,11 @@ from typing import Any
 
 import polars as pl
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from hala_factory import reader
 from hala_factory.catalog import Loaded, Source
+from hala_factory.documented import Documented
 from hala_factory.errors import InputError, did_you_mean
 from hala_factory.hub import commit_of
 from hala_factory.store import Store
@@ -22,10 +23,8 @@ Turns = list[dict[str, str]]
 """A conversation: `role` and `content` of each message."""
 
 
-class RowsFrom(BaseModel):
+class RowsFrom(Documented):
     """Where rows come from, and which of them are taken: the same ones for one seed, whatever their order."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     source: str | None = None
     """A source of the catalog."""
@@ -33,7 +32,7 @@ class RowsFrom(BaseModel):
     """`name@version` of a corpus in the store."""
     path: str | None = None
     """A file or glob, relative to the catalog, in any form that sources may have."""
-    columns: str | dict[str, str] = {"en": "en", "ar": "ar"}
+    columns: str | dict[str, str] = Field({"en": "en", "ar": "ar"})
     """Of `path`: the column of each language, or a layout of conversations, as in the catalog."""
     n: int = Field(1_000, ge=1)
     """Rows to draw; all where there are fewer."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from hala_factory import recipe as corpora
 from hala_factory import yamlfile
 from hala_factory.catalog import Key, Loaded, Model
+from hala_factory.documented import Documented
 from hala_factory.errors import Fault, InputError, did_you_mean
 from hala_factory.models.accept import Accept
 from hala_factory.models.quantise import Quantise
@@ -24,22 +25,18 @@ STEPS: tuple[type[ModelStep], ...] = (Quantise, Accept)
 AnyStep = Annotated[Quantise | Accept, Field(discriminator="step")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class ModelProfile(_Part):
+class ModelProfile(Documented):
     """Another way to build the same recipe: overrides of its base, version and steps."""
 
     version: str | None = Field(None, pattern=VERSION)
     """Version to build; `dev` may be rebuilt."""
     base: str | None = None
     """Another model of the catalog to begin with."""
-    steps: dict[str, dict[str, Any]] = {}
+    steps: dict[str, dict[str, Any]] = Field({})
     """Fields to change, by the name of the step."""
 
 
-class ModelRecipe(_Part):
+class ModelRecipe(Documented):
     """How one model is made of another."""
 
     name: Key
@@ -54,7 +51,7 @@ class ModelRecipe(_Part):
     """The model of the catalog that the chain begins with."""
     steps: tuple[AnyStep, ...] = Field(min_length=1)
     """What is done, in order: each step works on what the one before it made."""
-    profiles: dict[Key, ModelProfile] = {}
+    profiles: dict[Key, ModelProfile] = Field({})
     """Named overrides, chosen with `--profile`."""
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
-
 from hala_factory.catalog import Loaded, Model
+from hala_factory.documented import Documented
 from hala_factory.models.data import RowsFrom
 from hala_factory.step import Name
 from hala_factory.store import Store
@@ -59,10 +58,8 @@ class Verdict:
     """What a reader of a failed gate should know."""
 
 
-class ModelStep(BaseModel, ABC):
+class ModelStep(Documented, ABC):
     """What every step of a chain has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     revision: ClassVar[int] = 1
     """Raised when the step's code starts to make or to measure something else."""
