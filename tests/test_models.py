@@ -424,14 +424,17 @@ def test_without_the_environment_the_command_that_makes_one_is_told(shop, monkey
     assert "run: hala-factory tools install llmcompressor" in said.err
 
 
-@pytest.mark.slow
-def test_tools_install_makes_the_environment_of_the_pinned_releases(tmp_path, monkeypatch):
+def test_the_environment_is_known_by_the_releases_that_made_it(tmp_path, monkeypatch):
     monkeypatch.delenv("HALA_LLMCOMPRESSOR_PYTHON", raising=False)
     monkeypatch.setenv("HALA_TOOLS", str(tmp_path))
     assert "llmcompressor==0.14.0.1" in tools.LLMCOMPRESSOR[-1]
-    monkeypatch.setattr(tools, "LLMCOMPRESSOR", [["--version"]])
-    python = tools.install_llmcompressor()
-    assert python == tools.find_llmcompressor() == tmp_path / "llmcompressor" / "bin" / "python"
+    python = tmp_path / "llmcompressor" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    with pytest.raises(InputError, match="run: hala-factory tools install llmcompressor"):
+        tools.find_llmcompressor()  # half made: it has no record
+    (tmp_path / "llmcompressor" / "whole.json").write_text(json.dumps({"made_by": tools.LLMCOMPRESSOR}))
+    assert tools.install_llmcompressor() == tools.find_llmcompressor() == python
 
 
 # A checkpoint held against its order
