@@ -30,7 +30,7 @@ from hala_factory.store import Store, read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 PROMPT = "Translate everything that follows into Arabic:\n\n{text}"
-TINY_PAIRS = 64
+TINY_PAIRS = 20
 """Sentences that the tiny model learns: more take minutes."""
 
 
