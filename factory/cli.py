@@ -211,7 +211,7 @@ def build_command(
 
     model = commands_models.planned(_recipe_file(recipe), _catalog(catalog_file), profile, limit, store_place)
     if model is not None:
-        if any(bound is not None for bound in (max_tokens, max_hours, max_cost)):
+        if max_tokens or max_hours or max_cost:
             raise InputError("a budget is for corpora: a model recipe asks no more than 'n' texts of each model")
         commands_models.build(model, quiet=quiet, as_json=as_json)
         return

@@ -134,9 +134,10 @@ def test_rows_that_are_not_there_are_told_before_anything_runs(shop, pairs, told
     assert told in said.err
 
 
-def test_a_limit_is_for_corpora(shop):
+def test_a_limit_and_a_budget_are_for_corpora(shop):
     chain(shop)
     assert "--limit is for corpora" in shop.run("build", "recipe.yaml", "--limit", "5").err
+    assert "a budget is for corpora" in shop.run("build", "recipe.yaml", "--max-tokens", "5").err
 
 
 # The chain
