@@ -162,6 +162,11 @@ def _configs(hub: str, commit: str) -> list[str]:
         raise InputError(f"{hub!r} on the Hub: {first_line(error)}; name its 'config:' or 'files:'") from error
 
 
+def table_name(located: Located) -> str:
+    """The name of the file that holds the table of a benchmark."""
+    return f"{located.name}-{fingerprint(located.identity)[:12]}.parquet"
+
+
 def prepare(located: Located, folder: Path) -> Path:
     """The file of a benchmark's table below `folder`, written unless it stands.
 
@@ -169,7 +174,7 @@ def prepare(located: Located, folder: Path) -> Path:
         InputError: A column is missing.
         BuildError: A file or a record of it cannot be read, or no question is found.
     """
-    path = folder / f"{located.name}-{fingerprint(located.identity)[:12]}.parquet"
+    path = folder / table_name(located)
     if not path.exists():
         table = read(located)
         with atomic(path) as temporary:

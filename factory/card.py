@@ -6,6 +6,7 @@ from typing import Any
 
 from hala_factory import yamlfile
 from hala_factory.cost import telling
+from hala_factory.licence_table import TABLE
 from hala_factory.quality.controls import AGREEMENT, agreement
 
 _SIZES = (
@@ -30,6 +31,7 @@ def render(manifest: dict[str, Any]) -> str:
         "## How they were made\n\n" + _stages(manifest),
         "## What was left out, and why\n\n" + _reasons(manifest),
         _models(manifest),
+        _licences(manifest),
         "## Columns\n\nMeasures are named after their step (`length.chars`); `origin` says where in its source a "
         "row stood. Dropped and failed rows stand in `dropped/` with the reason and what was measured.\n",
     ]
@@ -42,7 +44,7 @@ def _head(manifest: dict[str, Any]) -> dict[str, Any]:
     return {
         "pretty_name": f"{manifest['name']} {manifest['version']}",
         "language": [manifest["language"]],
-        "license": "other",
+        **_licence(manifest["licence"]),
         "size_categories": [next((word for size, word in _SIZES if kept < size), "n>10M")],
         "task_categories": ["text-generation"],
         "configs": [
@@ -54,6 +56,33 @@ def _head(manifest: dict[str, Any]) -> dict[str, Any]:
             for f in folders
         ],
     }
+
+
+def _licence(told: dict[str, Any]) -> dict[str, Any]:
+    """The licence in the Hub's words; `other` and a name where it has none, or none fits."""
+    under = told["published_under"]
+    word = TABLE[under].hub if under else ""
+    if word:
+        return {"license": word}
+    name = under or ("unresolved" if told["conflicts"] else "none")
+    return {"license": "other", "license_name": name.lower(), "license_link": "ATTRIBUTION.md"}
+
+
+def _licences(manifest: dict[str, Any]) -> str:
+    told = manifest["licence"]
+    lines = [f"- {sentence}" for sentence in told["obligations"]]
+    if told["conflicts"]:
+        under = "may not be published as it is" if told["override"] is None else "is published on a person's word"
+        lines += ["", f"No licence covers all of it, so it {under}:", ""]
+        lines += [f"- {conflict['text']}" for conflict in told["conflicts"]]
+    if signed := told["override"]:
+        under = told["published_under"] or "no one licence"
+        lines += ["", f"Signed, to be published under {under}, by {signed['by']}: {signed['reason']}"]
+    whole = f"{told['licence']}: the freest that carries every row whose licence is known. " if told["licence"] else ""
+    head = (
+        f"{whole}Every row says its own licence; sources, models and pages stand in [ATTRIBUTION.md](ATTRIBUTION.md)."
+    )
+    return "## Licence\n\n" + "\n".join([head, "", *lines]).rstrip() + "\n"
 
 
 def _warning(manifest: dict[str, Any]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from hala_factory import yamlfile
 from hala_factory.documented import Documented
 from hala_factory.errors import Fault, InputError, did_you_mean
+from hala_factory.licence_table import CONFLICT, TABLE, known
 from hala_factory.rows import RowKind
 from hala_factory.validation import FieldError, validate
 
@@ -46,8 +47,24 @@ class Entry(Documented):
     """Where the licence was read."""
     licence_note: str | None = None
     """The doubt about it, in words."""
+    licence_says: tuple[str, ...] = ()
+    """What its own pages say, where `licence` is `conflict`; the strictest of it counts."""
+    also_under: tuple[str, ...] = ()
+    """Further terms that go along with it, e.g. a provider's on what its models wrote: `OpenAI-terms`."""
     note: str | None = None
     """Anything else a user of it should know."""
+
+    @model_validator(mode="after")
+    def _licensed(self) -> Self:
+        if self.licence_says and self.licence != CONFLICT:
+            raise FieldError("licence_says", f"'licence_says' is for 'licence: {CONFLICT}', found {self.licence!r}")
+        terms = [name for name, each in TABLE.items() if each.condition]
+        for name in self.also_under:
+            if known(name) not in terms:
+                raise FieldError(
+                    "also_under", f"no terms {name!r} in the table of licences{did_you_mean(name, terms)}"
+                )
+        return self
 
 
 class Sample(Documented):
@@ -132,7 +149,8 @@ class Source(Entry):
         """This source with the licence of its sample's rows."""
         if self.sample is None or self.sample.licence is None:
             return self
-        return self.model_copy(update={"licence": self.sample.licence, "subsets": {}})
+        ours = {"licence": self.sample.licence, "licence_says": (), "also_under": (), "licence_note": None}
+        return self.model_copy(update={**ours, "licence_page": None, "subsets": {}})
 
     @property
     def mapping(self) -> dict[str, str]:

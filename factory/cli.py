@@ -12,14 +12,19 @@ import click
 
 from hala_factory import commands_models
 from hala_factory.commands_generations import generations
+from hala_factory.commands_store import gc, lock, verify
 from hala_factory.errors import HalaError, InputError, did_you_mean
 from hala_factory.options import (
     Commands,
+    all_recipes,
+    catalog_at,
     catalog_option,
     json_option,
     limit_option,
+    manifest_of,
+    plan_of,
     profile_option,
-    project_file,
+    recipe_file,
     store_at,
     store_option,
 )
@@ -28,11 +33,8 @@ from hala_factory.tables import table
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from hala_factory.catalog import Loaded
     from hala_factory.models.recipe import ModelRecipe
-    from hala_factory.plan import Plan
     from hala_factory.recipe import Recipe
-    from hala_factory.store import Store
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -41,8 +43,8 @@ def main() -> None:
     """A declarative dataset factory: from catalog.yaml and recipes to immutable corpora."""
 
 
-main.add_command(generations)
-main.add_command(commands_models.quantize)
+for command in (generations, commands_models.quantize, verify, gc, lock):
+    main.add_command(command)
 
 
 @main.command()
@@ -56,8 +58,8 @@ def check(recipes: tuple[str, ...], catalog_file: Path | None, as_json: bool) ->
     """
     from hala_factory import recipe, sources
 
-    catalog = _catalog(catalog_file)
-    files = [_recipe_file(r) for r in recipes] or _all_recipes()
+    catalog = catalog_at(catalog_file)
+    files = [recipe_file(r) for r in recipes] or all_recipes()
     faults, checked, models = [], [], []
     for file in files:
         try:
@@ -112,23 +114,25 @@ def plan_command(
     Rows, tokens, hours and money are told as expected (low–high), with how they are known. No model is asked without
     --calibrate.
     """
+    from hala_factory import inheriting, licences
     from hala_factory.cost import telling
     from hala_factory.cost.estimate import estimate
 
-    model = commands_models.planned(_recipe_file(recipe), _catalog(catalog_file), profile, limit, store_place)
+    model = commands_models.planned(recipe_file(recipe), catalog_at(catalog_file), profile, limit, store_place)
     if model is not None:
         commands_models.tell_plan(model, as_json=as_json)
         return
-    made = _plan(recipe, profile, limit, catalog_file, store_place)
+    made = plan_of(recipe, profile, limit, catalog_file, store_place)
     if calibrate and made.corpus.status != "stored":
         from hala_factory.progress import Bars
         from hala_factory.run.calibrating import calibrate as measure
 
         with Bars(quiet=as_json) as bars:
             measure(made, bars, workers=len(os.sched_getaffinity(0)))
-        made = _plan(recipe, profile, limit, catalog_file, store_place)
+        made = plan_of(recipe, profile, limit, catalog_file, store_place)
     costs = estimate(made)
     hits = {name: found for name, cost in costs.items() if (found := telling.hits(cost)) is not None}
+    licence = inheriting.expected(made).told()
     if as_json:
         told = {
             "artifact": made.artifact,
@@ -143,6 +147,7 @@ def plan_command(
                 for s in made.stages
             ],
             "cost": telling.summed(made, costs),
+            "licence": licence,
         }
         click.echo(json.dumps(told, ensure_ascii=False))
         return
@@ -153,6 +158,7 @@ def plan_command(
     click.echo(f"{made.artifact}{f' (profile {profile})' if profile else ''}")
     click.echo(table(["stage", "status", "why", "rows"], lines))
     click.echo(f"\n{telling.tell(made, costs)}")
+    click.echo("\n".join(["", *licences.tell(licence)]))
 
 
 @main.command("build")
@@ -182,6 +188,7 @@ def plan_command(
     help="Stop asking models before this run has cost so much, by the catalog's price_per_million: 5, or 5EUR. "
     "Currencies are not added up: where models are paid in several, give one amount for each.",
 )
+@click.option("--locked", is_flag=True, help="Take what the lock beside the recipe pins, and refuse anything else.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @json_option
 def build_command(
@@ -195,6 +202,7 @@ def build_command(
     max_tokens: int | None,
     max_hours: float | None,
     max_cost: tuple[str, ...],
+    locked: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -209,13 +217,13 @@ def build_command(
     from hala_factory.run.billing import budget_of
     from hala_factory.run.building import build
 
-    model = commands_models.planned(_recipe_file(recipe), _catalog(catalog_file), profile, limit, store_place)
+    model = commands_models.planned(recipe_file(recipe), catalog_at(catalog_file), profile, limit, store_place)
     if model is not None:
         if max_tokens or max_hours or max_cost:
             raise InputError("a budget is for corpora: a model recipe asks no more than 'n' texts of each model")
         commands_models.build(model, quiet=quiet, as_json=as_json)
         return
-    made = _plan(recipe, profile, limit, catalog_file, store_place)
+    made = plan_of(recipe, profile, limit, catalog_file, store_place, locked=locked)
     budget = budget_of(made, max_tokens=max_tokens, max_hours=max_hours, max_cost=max_cost)
     cores = workers or len(os.sched_getaffinity(0))
     try:
@@ -282,13 +290,19 @@ def show(artifact: str, store_place: str | None, as_json: bool) -> None:
     if (model := commands_models.manifest(artifact, store_place)) is not None:
         commands_models.tell_manifest(model, as_json=as_json)
         return
-    manifest = _manifest(store, artifact)
+    manifest = manifest_of(store, artifact)
     if as_json:
         click.echo(json.dumps(manifest, ensure_ascii=False))
         return
     click.echo(f"{manifest['name']}@{manifest['version']}  built {manifest['built_at'][:16].replace('T', ' ')} UTC")
     click.echo(f"  path    {store.corpus(manifest['name'], manifest['version'])}")
-    click.echo(f"  digest  {manifest['digest']}\n")
+    click.echo(f"  digest  {manifest['digest']}")
+    click.echo(f"  seal    {manifest.get('seal', 'none: built before manifests had one')}")
+    if "licence" in manifest:
+        from hala_factory import licences
+
+        click.echo("\n".join(f"  {line}" for line in licences.tell(manifest["licence"])))
+    click.echo()
     lines = [
         [s["name"], f"{s['rows']['in']:,}", f"{s['rows']['kept']:,}", f"{s['seconds']:.1f}"]
         for s in manifest["stages"]
@@ -323,7 +337,7 @@ def why(row: str | None, artifact: str | None, example: bool, store_place: str |
         artifact, row = artifact or row, None
     elif row is None:
         raise InputError("give the beginning of a row's id, or --example")
-    manifests = [_manifest(store, artifact)] if artifact else store.versions()
+    manifests = [manifest_of(store, artifact)] if artifact else store.versions()
     found = []
     for manifest in manifests:
         folder = store.corpus(manifest["name"], manifest["version"])
@@ -356,7 +370,7 @@ def whatif(
     from hala_factory.store import written
 
     store = store_at(store_place)
-    answer = judging.whatif(store, _manifest(store, artifact), list(settings))
+    answer = judging.whatif(store, manifest_of(store, artifact), list(settings))
     if out is not None:
         with written(out):
             answer.flips.write_parquet(out)
@@ -425,47 +439,6 @@ def install(tool: str) -> None:
     make = {"vllm": environments.install_vllm, "llmcompressor": environments.install_llmcompressor}[tool]
     folder = make(say=lambda line: click.echo(line, err=True))
     click.echo(f"{tool}: {folder}")
-
-
-def _catalog(file: Path | None) -> Loaded:
-    from hala_factory import catalog
-
-    return catalog.load(file or project_file("catalog.yaml"))
-
-
-def _all_recipes() -> list[Path]:
-    return sorted(project_file("recipes").glob("*.yaml"))
-
-
-def _recipe_file(recipe: str) -> Path:
-    if recipe.endswith((".yaml", ".yml")) or os.sep in recipe:
-        return Path(recipe)
-    found = project_file(f"recipes/{recipe}.yaml")
-    if not found.exists():
-        names = [p.stem for p in _all_recipes()]
-        raise InputError(f"no recipe {recipe!r}{did_you_mean(recipe, names)}; or give the path of a .yaml file")
-    return found
-
-
-def _plan(
-    recipe: str, profile: str | None, limit: int | None, catalog_file: Path | None, store_place: str | None
-) -> Plan:
-    from hala_factory import plan
-    from hala_factory import recipe as recipes
-
-    ready = recipes.load(_recipe_file(recipe), _catalog(catalog_file), profile, limit)
-    return plan.plan(ready, store_at(store_place))
-
-
-def _manifest(store: Store, artifact: str) -> dict[str, Any]:
-    name, _, version = artifact.partition("@")
-    manifest = store.manifest(name, version) if version else None
-    if manifest is None:
-        known = [f"{m['name']}@{m['version']}" for m in store.versions()]
-        raise InputError(
-            f"{store.root} holds no {artifact!r}{did_you_mean(artifact, known) or '; nothing is built yet'}"
-        )
-    return manifest
 
 
 def _told_answers(asked: int, generation: dict[str, Any]) -> str:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hala_factory.errors import HalaError, did_you_mean
+from hala_factory.errors import HalaError, InputError, did_you_mean
 
 if TYPE_CHECKING:
+    from hala_factory.catalog import Loaded
+    from hala_factory.plan import Plan
     from hala_factory.store import Store
 
 catalog_option = click.option(
@@ -67,3 +69,64 @@ def project_file(name: str) -> Path:
         return here
     with resources.as_file(resources.files("hala_factory.project").joinpath(name)) as path:
         return path.resolve()
+
+
+def catalog_at(file: Path | None) -> Loaded:
+    """The catalog that `--catalog` names, or the usual one."""
+    from hala_factory import catalog
+
+    return catalog.load(file or project_file("catalog.yaml"))
+
+
+def all_recipes() -> list[Path]:
+    """The recipes of the project; the locks beside them are none."""
+    return sorted(p for p in project_file("recipes").glob("*.yaml") if not p.name.endswith(".lock.yaml"))
+
+
+def recipe_file(recipe: str) -> Path:
+    """The file of a recipe, by its name in the project or by its path."""
+    if recipe.endswith((".yaml", ".yml")) or os.sep in recipe:
+        return Path(recipe)
+    found = project_file(f"recipes/{recipe}.yaml")
+    if not found.exists():
+        names = [p.stem for p in all_recipes()]
+        raise InputError(f"no recipe {recipe!r}{did_you_mean(recipe, names)}; or give the path of a .yaml file")
+    return found
+
+
+def plan_of(
+    recipe: str,
+    profile: str | None,
+    limit: int | None,
+    catalog_file: Path | None,
+    store_place: str | None,
+    *,
+    locked: bool = False,
+) -> Plan:
+    """The plan of a recipe as the options say; if `locked`, of what the lock beside it pins, and of nothing else."""
+    from hala_factory import locking, plan
+    from hala_factory import recipe as recipes
+
+    file = recipe_file(recipe)
+    ready = recipes.load(file, catalog_at(catalog_file), profile, limit)
+    store = store_at(store_place)
+    if not locked:
+        return plan.plan(ready, store)
+    path, again = locking.path_beside(file, profile), f"hala-factory lock {recipe}"
+    again += f" --profile {profile}" if profile else ""
+    lock = locking.read(path, again)
+    made = plan.plan(ready, store, lock)
+    locking.refuse_other(lock, path, made, again)
+    return made
+
+
+def manifest_of(store: Store, artifact: str) -> dict[str, Any]:
+    """The manifest of NAME@VERSION. Raises InputError where the store does not hold it."""
+    name, _, version = artifact.partition("@")
+    manifest = store.manifest(name, version) if version else None
+    if manifest is None:
+        known = [f"{m['name']}@{m['version']}" for m in store.versions()]
+        raise InputError(
+            f"{store.root} holds no {artifact!r}{did_you_mean(artifact, known) or '; nothing is built yet'}"
+        )
+    return manifest

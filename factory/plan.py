@@ -107,29 +107,30 @@ class Plan:
         return [self.folder(stage).part(s) for s in range(self.record(stage)["shards"])]
 
 
-def plan(ready: Ready, store: Store) -> Plan:
-    """Lay out the stages of a recipe and look up which are stored.
+def plan(ready: Ready, store: Store, lock: dict[str, Any] | None = None) -> Plan:
+    """Lay out the stages of a recipe and look up which are stored; of revisions take those of a `lock`, if given.
 
     Raises InputError for a source that cannot be found or lacks a column, and when a version that stands was
     built from something else.
     """
     manifest = store.manifest(ready.recipe.name, ready.recipe.version)
-    locked = {
-        use.source: _locked(ready, manifest, "sources", use.source).get("revision") for use in ready.recipe.sources
-    }
+    pins = _pins(ready, manifest) if lock is None else lock
+    locked = _revisions(pins, "sources")
     located = sources.find(ready, store.digest_of, locked)
     stages = [_source(use, ready, located[use.source]) for use in ready.recipe.sources]
     before = tuple(s.name for s in stages)
     for steps in _fused(ready.recipe.steps):
-        stage = _stage(steps, before, stages, ready, store, manifest)
+        stage = _stage(steps, before, stages, ready, store, pins)
         stages.append(stage)
         before = (stage.name,)
-    decided = {
+    decided: dict[str, Any] = {
         "inputs": [_named(stages, n) for n in before],
         "exports": list(ready.recipe.exports),
         "language": ready.recipe.language,
         "format": FORMAT,
     }
+    if ready.recipe.licence_override is not None:
+        decided["licence_override"] = ready.recipe.licence_override.model_dump()
     stages.append(Stage("corpus", "corpus", fingerprint({"name": ready.recipe.name, **decided}), before))
     made = Plan(ready, store, tuple(_looked_up(stages, store, manifest)), manifest)
     refuse_changed(made)
@@ -177,7 +178,7 @@ def _stage(
     stages: list[Stage],
     ready: Ready,
     store: Store,
-    manifest: dict[str, Any] | None,
+    pins: dict[str, Any],
 ) -> Stage:
     first, last = steps[0], steps[-1]
     name = first.label if first is last else f"{first.label}-to-{last.label}"
@@ -190,7 +191,7 @@ def _stage(
     }
     earlier = None
     engines: dict[str, Engine] = {}
-    tests = _tests(steps, ready, store, manifest)
+    tests = _tests(steps, ready, store, pins)
     if tests:
         decided["tests"] = {name: located.identity for name, located in tests.items()}
     kind: Kind = "filter"
@@ -202,18 +203,15 @@ def _stage(
     elif isinstance(first, Ask):
         kind = "ask"
         asked = first.asked()
-        engines = {field: engine_for(model, ready, store, manifest) for field, model in asked.items()}
+        engines = {field: engine_for(model, ready, store, pins) for field, model in asked.items()}
         decided["models"] = {field: engine.identity for field, engine in engines.items()}
         decided["called"] = {field: ready.model(model)[0] for field, model in asked.items()}
     return Stage(name, kind, fingerprint(decided), inputs, steps, engines=engines, earlier=earlier, tests=tests)
 
 
-def _tests(
-    steps: tuple[Step, ...], ready: Ready, store: Store, manifest: dict[str, Any] | None
-) -> dict[str, benchmarks.Located]:
+def _tests(steps: tuple[Step, ...], ready: Ready, store: Store, pins: dict[str, Any]) -> dict[str, benchmarks.Located]:
     """The benchmarks that steps compare with. Raises InputError at the step for those that cannot be found."""
     found: dict[str, benchmarks.Located] = {}
-    locked = {n: e.get("revision") for n, e in _locks(ready, manifest, "benchmarks").items()}
     for step in steps:
         if not step.tests():
             continue
@@ -224,7 +222,7 @@ def _tests(
                 store.digest_of,
                 samples=ready.samples,
                 languages=step.test_languages(),
-                revisions=locked,
+                revisions=_revisions(pins, "benchmarks"),
             )
         except InputError as error:
             place = ("steps", ready.places[step.label], "benchmarks")
@@ -258,26 +256,23 @@ def _earlier(step: Barrier, ready: Ready, store: Store) -> tuple[Path, str]:
     return store.corpus(name, version), manifest["digest"]
 
 
-def engine_for(asked: str, ready: Ready, store: Store, manifest: dict[str, Any] | None) -> Engine:
+def engine_for(asked: str, ready: Ready, store: Store, pins: dict[str, Any]) -> Engine:
     """The engine of a model that a step asks, its revision on the Hub resolved to a commit."""
     name, model = ready.model(asked)
     revision = model.revision
     if model.hub and not model.path and model.engine in ("vllm", "local"):
-        locked = _locked(ready, manifest, "models", name).get("revision")
-        revision = commit_of(model.hub, "model", revision or locked)
+        revision = commit_of(model.hub, "model", revision or _revisions(pins, "models").get(name))
     folder = ready.catalog.folder
     return make_engine(name, model, folder, work=store.root, revision=revision, digests=store.digest_of)
 
 
-def _locked(ready: Ready, manifest: dict[str, Any] | None, kind: str, name: str) -> dict[str, Any]:
-    return dict(_locks(ready, manifest, kind).get(name, {}))
-
-
-def _locks(ready: Ready, manifest: dict[str, Any] | None, kind: str) -> dict[str, Any]:
+def _pins(ready: Ready, manifest: dict[str, Any] | None) -> dict[str, Any]:
     """What a version that stands was made from; `dev` is made from the newest there is."""
-    if manifest is None or ready.recipe.version == "dev":
-        return {}
-    return dict(manifest["lock"].get(kind, {}))
+    return {} if manifest is None or ready.recipe.version == "dev" else dict(manifest["lock"])
+
+
+def _revisions(pins: dict[str, Any], kind: str) -> dict[str, str | None]:
+    return {name: entry.get("revision") for name, entry in pins.get(kind, {}).items()}
 
 
 def _looked_up(stages: list[Stage], store: Store, manifest: dict[str, Any] | None) -> list[Stage]:

@@ -22,6 +22,7 @@ from hala_factory.catalog import Key, Loaded, Model, Scalar, Source
 from hala_factory.contracts import Contract
 from hala_factory.documented import Documented, descriptions
 from hala_factory.errors import Fault, InputError, did_you_mean
+from hala_factory.licences import Override
 from hala_factory.step import Ask, Columns, Step, registered
 from hala_factory.validation import validate
 
@@ -74,6 +75,8 @@ class Recipe(Documented):
     """What happens to them, in order."""
     contracts: tuple[Contract, ...] = ()
     """Bounds on drop rates; a build that breaks one is not published."""
+    licence_override: Override | None = None
+    """A person's signature under publishing the corpus although its licences are in conflict."""
     exports: tuple[Export, ...] = ("messages",)
     """Forms to publish: `messages` is ours, `conversations` is ShareGPT's (from, value) as Hala publishes it."""
     profiles: dict[Key, Profile] = Field({})

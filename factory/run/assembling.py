@@ -8,7 +8,7 @@ import importlib.metadata
 import itertools
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -16,9 +16,11 @@ from typing import Any
 
 import polars as pl
 
-from hala_factory import benchmarks, card, store, yamlfile
+from hala_factory import attribution, card, seal, store, yamlfile
 from hala_factory.errors import BuildError
 from hala_factory.fingerprint import file_digest
+from hala_factory.inheriting import inherited, licence_counts
+from hala_factory.locking import lock_of
 from hala_factory.plan import FORMAT, Plan
 from hala_factory.recipe import columns_after
 from hala_factory.rows import LEDGER
@@ -26,7 +28,7 @@ from hala_factory.run.files import Writer, batches
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.predicting import compared
 from hala_factory.run.rates import hold, rates
-from hala_factory.step import Ask, Columns
+from hala_factory.step import Columns
 
 FILE_ROWS = 100_000
 """Rows of a published file; a Parquet file of this size opens quickly in the Hub's viewer."""
@@ -46,11 +48,12 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
     columns = columns_after(plan.ready)
     found = rates(plan, ledger)
     held = hold(plan, found)
+    licence = inherited(plan.ready, parts)
     with store.atomic_folder(plan.store.corpus(recipe.name, recipe.version)) as folder:
         digest = write_data(folder, parts, columns, recipe.exports, ledger.total.kept)
         _write_dropped(folder, plan, columns)
         shutil.copyfile(plan.ready.document.file, folder / "recipe.yaml")
-        lock = _lock(plan)
+        lock = lock_of(plan)
         (folder / "lock.yaml").write_text(yamlfile.dump(lock), encoding="utf-8")
         manifest: dict[str, Any] = {
             "format": FORMAT,
@@ -67,21 +70,24 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
             **ledger.told(),
             "rates": found,
             "contracts": held,
-            "licences": _licences(parts),
+            "licences": licence_counts(licence.parts),
+            "licence": licence.told(),
             "stages": stages,
             "steps": [{**s.model_dump(mode="json", by_alias=True), "label": s.label} for s in recipe.steps],
             "exports": list(recipe.exports),
+            "columns": {name: str(dtype) for name, dtype in columns.items()},
             "generation": generation,
             "cost": compared(plan),
             "lock": lock,
             "software": {**{p: importlib.metadata.version(p) for p in SOFTWARE}, "python": platform.python_version()},
         }
         (folder / "README.md").write_text(card.render(manifest), encoding="utf-8")
+        (folder / "ATTRIBUTION.md").write_text(attribution.render(manifest), encoding="utf-8")
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         manifest["files"] = {
             str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": file_digest(p)} for p in files
         }
-        store.write_json(folder / "manifest.json", manifest)
+        seal.write(folder / "manifest.json", manifest)
     return manifest
 
 
@@ -91,7 +97,7 @@ def write_data(folder: Path, parts: list[Path], columns: Columns, exports: tuple
     The digest is SHA-256 over the rows in order, each as a line of JSON with the columns that are content
     (measures, which hold a dot in their names, are not).
     """
-    sha, content = hashlib.sha256(), [c for c in columns if "." not in c]
+    sha = RowDigest(columns)
     forms: dict[str, tuple[Columns, Callable[[pl.DataFrame], pl.DataFrame]]] = {"data": (columns, lambda f: f)}
     if "conversations" in exports:
         forms["conversations"] = (CONVERSATIONS, to_conversations)
@@ -104,10 +110,26 @@ def write_data(folder: Path, parts: list[Path], columns: Columns, exports: tuple
             for _, frame in next(groups, (number, iter(())))[1]:
                 for word, writer in writers.items():
                     writer.write(forms[word][1](frame))
-                lines = BytesIO()
-                frame.select(content).write_ndjson(lines)
-                sha.update(lines.getbuffer())
+                sha.update(frame)
     return sha.hexdigest()
+
+
+class RowDigest:
+    """SHA-256 over rows in order, each as a line of JSON with the columns that are content."""
+
+    def __init__(self, columns: Iterable[str]) -> None:
+        self._sha = hashlib.sha256()
+        self._content = [c for c in columns if "." not in c]
+
+    def update(self, frame: pl.DataFrame) -> None:
+        """Take in the next rows, however many at a time."""
+        lines = BytesIO()
+        frame.select(self._content).write_ndjson(lines)
+        self._sha.update(lines.getbuffer())
+
+    def hexdigest(self) -> str:
+        """The digest of all rows so far."""
+        return self._sha.hexdigest()
 
 
 CONVERSATIONS: Columns = {
@@ -185,49 +207,3 @@ def _ledger(plan: Plan) -> tuple[Ledger, list[dict[str, Any]]]:
         )
     whole.balance("the whole build")
     return whole, stages
-
-
-def _lock(plan: Plan) -> dict[str, Any]:
-    """What the corpus was made from: files by digest, revisions as resolved, models by what decides their answers."""
-    sources = {
-        stage.use.source: {
-            "hub": plan.ready.sources[stage.use.source].hub,
-            "revision": stage.located.revision,
-            "licence": plan.ready.sources[stage.use.source].licence,
-            "files": {f.name: {"bytes": f.size, "digest": f.digest} for f in stage.located.files},
-        }
-        for stage in plan.stages
-        if stage.use and stage.located
-    }
-    models = {}
-    for stage in plan.stages:
-        for step in stage.steps:
-            for field, asked_as in step.asked().items() if isinstance(step, Ask) else ():
-                name, model = plan.ready.model(asked_as)
-                identity = stage.engines[field].identity
-                facts = model.model_dump(
-                    mode="json", exclude_none=True, exclude={"endpoints", "api_key_env", "max_concurrency"}
-                )
-                models[name] = {
-                    **facts,
-                    "revision": identity.get("revision"),
-                    "asked_as": asked_as,
-                    "identity": identity,
-                }
-    tests = {
-        name: {
-            "hub": located.entry.hub,
-            "revision": located.files.revision,
-            "licence": located.entry.licence,
-            "table": benchmarks.prepare(located, plan.store.benchmarks).name,
-            "files": {f.name: {"bytes": f.size, "digest": f.digest} for f in located.files.files},
-        }
-        for stage in plan.stages
-        for name, located in stage.tests.items()
-    }
-    return {"sources": sources, "models": models, "benchmarks": tests}
-
-
-def _licences(parts: list[Path]) -> dict[str, int]:
-    counts = pl.scan_parquet(parts).group_by("licence").len().sort("licence").collect()
-    return dict(counts.iter_rows())

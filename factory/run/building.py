@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from hala_factory import benchmarks, rows, store
+from hala_factory import benchmarks, claims, rows, store
 from hala_factory.errors import HalaError
 from hala_factory.generate.answers import ModelIdentity
 from hala_factory.generate.asking import Asker
@@ -68,6 +68,13 @@ def build(
     this needs the usual `if __name__ == "__main__":`. Raises BuildError with what to do, BudgetReached where what
     models are to be asked does not fit the `budget` (see `billing.budget_of`).
     """
+    stages = [plan.folder(stage).path.name for stage in plan.stages[:-1]]
+    tables = [benchmarks.table_name(test) for stage in plan.stages for test in stage.tests.values()]
+    with claims.claimed(plan.store, stages, tables):
+        return _build(plan, watcher, workers=workers, shard_rows=shard_rows)
+
+
+def _build(plan: Plan, watcher: Watcher, *, workers: int, shard_rows: int) -> dict[str, Any]:
     told: list[dict[str, Any]] = []
     asked: dict[str, int] = {"requests": 0, "from_store": 0, "prompt_tokens": 0, "output_tokens": 0}
     bill = Bill()

@@ -1,0 +1,113 @@
+"""What a corpus inherits: licences of its sources' rows and of the models that it asks, before and after a build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import polars as pl
+
+from hala_factory.catalog import Model, Source
+from hala_factory.licences import Derived, Part, derive
+from hala_factory.plan import Plan
+from hala_factory.recipe import Ready
+from hala_factory.step import Ask
+
+SIGNED = ("translator", "teacher")
+"""The columns in which steps say which model wrote a row; several names stand with a comma between."""
+_CHOOSES = "judge_model"
+
+
+def expected(plan: Plan) -> Derived:
+    """The licence of a corpus as it stands, or else as it is foreseen."""
+    if plan.manifest is not None and plan.corpus.status == "stored" and "licence" in plan.manifest:
+        return Derived.read(plan.manifest["licence"])
+    return foreseen(plan.ready)
+
+
+def foreseen(ready: Ready) -> Derived:
+    """The licence of a corpus before anything is read, with the rows of its sources as the catalog knows them."""
+    parts: list[Part] = []
+    for use in ready.recipe.sources:
+        entry = ready.sources[use.source]
+        counts = _sizes(entry, None if ready.samples else use.limit, sample=ready.samples)
+        parts += [_part(use.source, entry, licence, rows) for licence, rows in counts.items()]
+    return derive([*parts, *_models(ready, {})], ready.recipe.licence_override)
+
+
+def inherited(ready: Ready, files: list[Path]) -> Derived:
+    """The licence of a corpus of the rows in these files, which have `source` and `licence`."""
+    rows = pl.scan_parquet(files)
+    counted = rows.group_by("source", "licence").len("rows").sort("source", "licence").collect()
+    parts = [_part(source, ready.sources[source], licence, n) for source, licence, n in counted.iter_rows()]
+    names = [c for c in SIGNED if c in rows.collect_schema()]
+    wrote: dict[str, int] = {}
+    for *said, n in rows.group_by(names).len().collect().iter_rows() if names else ():
+        for name in {name for each in said if each for name in each.split(", ")}:
+            wrote[name] = wrote.get(name, 0) + n
+    total = int(counted["rows"].sum())
+    return derive([*parts, *_models(ready, wrote, total)], ready.recipe.licence_override)
+
+
+def _sizes(entry: Source, limit: int | None, *, sample: bool) -> Mapping[str, int | None]:
+    """Rows of a source by licence, as far as the catalog knows them before they are read."""
+    if sample or not entry.subsets:
+        return {entry.licence: None if sample else _least(entry.size, limit)}
+    sizes: dict[str, int | None] = {}
+    for subset in entry.subsets.values():
+        before = sizes.get(subset.licence, 0)
+        sizes[subset.licence] = None if before is None or subset.rows is None or limit else before + subset.rows
+    return sizes
+
+
+def _least(*numbers: int | None) -> int | None:
+    return min((n for n in numbers if n is not None), default=None)
+
+
+def _part(name: str, entry: Source, licence: str, rows: int | None) -> Part:
+    own = licence == entry.licence
+    notes = [s.note for s in entry.subsets.values() if s.licence == licence and s.note]
+    return Part(
+        name,
+        "source",
+        licence,
+        rows,
+        entry.licence_page,
+        entry.licence_note if own or not notes else " ".join(dict.fromkeys(notes)),
+        entry.licence_says if own else (),
+        entry.also_under,
+    )
+
+
+def _models(ready: Ready, wrote: Mapping[str, int], rows: int | None = None) -> list[Part]:
+    """The models that steps ask: with the rows that they wrote where the rows say so, else with all rows."""
+    found: dict[str, Part] = {}
+    asks = [step for step in ready.recipe.steps if isinstance(step, Ask)]
+    signs = {step.label: set(SIGNED).intersection(step.writes({})) for step in asks}
+    for step in asks:
+        overwritten = any(signs[step.label] & signs[other.label] for other in asks if other is not step)
+        for field, asked in step.asked().items():
+            name, model = ready.model(asked)
+            n = rows
+            if rows is not None and signs[step.label] and not overwritten and field != _CHOOSES:
+                n = wrote.get(name, 0)
+            before = found.get(name)
+            if before is not None and before.rows is not None and n is not None:
+                n = max(n, before.rows)
+            found[name] = model_part(name, model, n)
+    return list(found.values())
+
+
+def model_part(name: str, entry: Model, rows: int | None = None) -> Part:
+    """What a model of the catalog wrote, as far as licences go."""
+    says, also = entry.licence_says, entry.also_under
+    return Part(name, "model", entry.licence, rows, entry.licence_page, entry.licence_note, says, also)
+
+
+def licence_counts(parts: Iterable[Part]) -> dict[str, int]:
+    """Rows by licence, as the manifest's `licences` tells them."""
+    counts: dict[str, int] = {}
+    for part in parts:
+        if part.kind == "source":
+            counts[part.licence] = counts.get(part.licence, 0) + (part.rows or 0)
+    return dict(sorted(counts.items()))
