@@ -31,10 +31,24 @@ class Hub:
     served: int = 0
     """Bytes of files that went out."""
     models: set[str] = field(default_factory=set)
+    commit: str = COMMIT
+    """The newest commit, at which `datasets` are."""
+    older: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)
+    """By commit, the datasets as they were."""
     url: str = ""
 
-    def entry(self, dataset: str, path: str) -> dict[str, Any]:
-        content = self.datasets[dataset][path]
+    def push(self, dataset: str, files: dict[str, bytes]) -> str:
+        """Put other files in place of a dataset's, at a new commit."""
+        self.older[self.commit] = {**self.datasets}
+        self.commit = hashlib.sha1(self.commit.encode()).hexdigest()
+        self.datasets[dataset] = files
+        return self.commit
+
+    def files(self, dataset: str, commit: str) -> dict[str, bytes]:
+        return (self.datasets if commit == self.commit else self.older[commit])[dataset]
+
+    def entry(self, dataset: str, commit: str, path: str) -> dict[str, Any]:
+        content = self.files(dataset, commit)[path]
         oid = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
         entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": oid}
         if any(fnmatch(path, kind) for kind in LFS):
@@ -42,13 +56,13 @@ class Hub:
             entry["lfs"] = {"oid": digest, "size": len(content), "pointerSize": 130}
         return entry
 
-    def listing(self, dataset: str, below: str, recursive: bool) -> list[dict[str, Any]]:
+    def listing(self, dataset: str, commit: str, below: str, recursive: bool) -> list[dict[str, Any]]:
         prefix = f"{below}/" if below else ""
-        inside = [path for path in sorted(self.datasets[dataset]) if path.startswith(prefix)]
+        inside = [path for path in sorted(self.files(dataset, commit)) if path.startswith(prefix)]
         folders = {prefix + path[len(prefix) :].split("/")[0] for path in inside if "/" in path[len(prefix) :]}
         entries = [{"type": "directory", "path": folder, "oid": "0" * 40, "size": 0} for folder in sorted(folders)]
         files = [p for p in inside if recursive or "/" not in p[len(prefix) :]]
-        return entries + [self.entry(dataset, path) for path in files]
+        return entries + [self.entry(dataset, commit, path) for path in files]
 
 
 @contextmanager
@@ -92,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         if (model := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/[^/]+)?", path)) and model[
             1
         ] in self.hub.models:
-            return self.say({"_id": "2", "id": model[1], "sha": COMMIT, "tags": [], "siblings": []})
+            return self.say({"_id": "2", "id": model[1], "sha": self.hub.commit, "tags": [], "siblings": []})
         asked = re.fullmatch(r"/(?P<api>api/)?datasets/(?P<dataset>[^/]+/[^/]+)(?:/(?P<rest>.*))?", path)
         if asked is None or asked["dataset"] not in self.hub.datasets:
             return self.refuse(404, "RepoNotFound")
@@ -100,28 +114,30 @@ class _Handler(BaseHTTPRequestHandler):
         if dataset in self.hub.gated and not (asked["api"] and verb in ("", "revision")):
             return self.refuse(403, "GatedRepo")
         revision, _, rest = rest.partition("/")
-        if revision not in ("", "main", COMMIT):
+        commit = self.hub.commit if revision in ("", "main") else revision
+        if commit != self.hub.commit and commit not in self.hub.older:
             return self.refuse(404, "RevisionNotFound")
+        held = self.hub.files(dataset, commit)
         if not asked["api"]:
-            return self.file(dataset, rest)
+            return self.file(dataset, commit, rest)
         if verb == "tree":
             recursive = parse_qs(parts.query).get("recursive", ["false"])[0].lower() == "true"
-            return self.say(self.hub.listing(dataset, rest, recursive))
+            return self.say(self.hub.listing(dataset, commit, rest, recursive))
         if verb == "paths-info":
             wanted = json.loads(body)["paths"] if body.startswith(b"{") else parse_qs(body.decode())["paths"]
-            return self.say([self.hub.entry(dataset, p) for p in wanted if p in self.hub.datasets[dataset]])
+            return self.say([self.hub.entry(dataset, commit, p) for p in wanted if p in held])
         if verb in ("", "revision"):
-            files = [{"rfilename": name} for name in sorted(self.hub.datasets[dataset])]
-            return self.say({"_id": "1", "id": dataset, "sha": COMMIT, "tags": [], "siblings": files})
+            files = [{"rfilename": name} for name in sorted(held)]
+            return self.say({"_id": "1", "id": dataset, "sha": commit, "tags": [], "siblings": files})
         return self.refuse(404, "EntryNotFound")
 
-    def file(self, dataset: str, path: str) -> None:
-        content = self.hub.datasets[dataset].get(path)
+    def file(self, dataset: str, commit: str, path: str) -> None:
+        content = self.hub.files(dataset, commit).get(path)
         if content is None:
             return self.refuse(404, "EntryNotFound")
-        entry = self.hub.entry(dataset, path)
+        entry = self.hub.entry(dataset, commit, path)
         etag = entry["lfs"]["oid"] if "lfs" in entry else entry["oid"]
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if asked is None:
             return self.send(200, content, headers)

@@ -74,7 +74,7 @@ def verify(store: Store, artifact: str) -> Verified:
     findings += damaged(folder, manifest)
     rows, notes = 0, list[str]()
     if sealed:
-        agreed, notes = agreement(folder, manifest, artifact)
+        agreed, notes = agreement(folder, manifest, artifact, {f.file for f in findings})
         findings += agreed
     else:
         notes.append("what the manifest says was not compared with the rows, as the manifest is not as it was written")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,17 @@ from hala_factory.verify.files import MANIFEST, Finding
 MISSING = "is not the manifest of a version as hala-factory writes it"
 
 
-def agreement(folder: Path, manifest: dict[str, Any], artifact: str) -> tuple[list[Finding], list[str]]:
-    """What does not agree, and notes on what could not be compared."""
+def agreement(
+    folder: Path, manifest: dict[str, Any], artifact: str, hurt: Collection[str]
+) -> tuple[list[Finding], list[str]]:
+    """What does not agree, and notes on what could not be compared; files that are `hurt` are left out."""
     try:
         problems = [*_named(manifest, artifact), *_balance(manifest), *_exports(manifest)]
         licence, notes = _licence(manifest)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         return [Finding(MANIFEST, f"{MISSING}: {type(error).__name__}: {error}")], []
     found = [Finding(MANIFEST, problem) for problem in [*problems, *licence]]
-    return found + _beside(folder, manifest), notes
+    return found + _beside(folder, manifest, lambda name: name in manifest["files"] and name not in hurt), notes
 
 
 def _named(manifest: dict[str, Any], artifact: str) -> list[str]:
@@ -96,15 +99,16 @@ def _licence(manifest: dict[str, Any]) -> tuple[list[str], list[str]]:
     return found, []
 
 
-def _beside(folder: Path, manifest: dict[str, Any]) -> list[Finding]:
-    """The recipe and the lock that stand beside the manifest."""
+def _beside(folder: Path, manifest: dict[str, Any], whole: Callable[[str], bool]) -> list[Finding]:
+    """The recipe and the lock that stand beside the manifest, where their bytes are as they were written."""
     found = []
-    try:
-        if (folder / "lock.yaml").read_text(encoding="utf-8") != yamlfile.dump(manifest["lock"]):
-            found.append(Finding("lock.yaml", "is not the lock that the manifest tells"))
-        name = yamlfile.read(folder / "recipe.yaml").data.get("name")
+    if whole("lock.yaml") and (folder / "lock.yaml").read_text(encoding="utf-8") != yamlfile.dump(manifest["lock"]):
+        found.append(Finding("lock.yaml", "is not the lock that the manifest tells"))
+    if whole("recipe.yaml"):
+        try:
+            name = yamlfile.read(folder / "recipe.yaml").data.get("name")
+        except InputError as error:
+            return [*found, Finding("recipe.yaml", f"is no recipe: {error.faults[0].message}")]
         if name != manifest["name"]:
             found.append(Finding("recipe.yaml", f"makes {name!r}; expected {manifest['name']!r}"))
-    except (OSError, UnicodeDecodeError, InputError) as error:
-        found.append(Finding("recipe.yaml or lock.yaml", f"cannot be read: {error}"))
     return found
