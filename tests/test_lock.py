@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from hala_factory import yamlfile
+from hala_factory.options import plan_of
 from tests.stand_in_hub import Hub, running
 from tests.workshop import Workshop, alpaca, answers
 
@@ -126,7 +127,7 @@ def test_every_difference_is_told_at_once(workshop: Workshop) -> None:
 TORN = [
     (None, "there is no lock; write it with: hala-factory lock recipe.yaml"),
     ("sources: {}\nmodels: {}\n", "expected a mapping 'benchmarks'"),
-    ("sources: [", "is opened here and not closed"),
+    ("sources: {", "recipe.lock.yaml:1:11: "),
 ]
 
 
@@ -201,3 +202,16 @@ def test_a_catalog_that_names_another_commit_than_the_lock_is_refused(workshop: 
     assert said.code == 2
     assert f"found '{newest}'" in said.err
     assert "sources.s.revision: locked '" in said.err
+
+
+def test_the_commit_of_a_model_is_locked_too(workshop: Workshop, hub: Hub) -> None:
+    hub.models.add("me/translator")
+    workshop.rows("s.jsonl", alpaca(2))
+    model = {"engine": "vllm", "hub": "me/translator", "licence": "Apache-2.0"}
+    workshop.catalog({"s": {"path": "s.jsonl"}}, {"translator": model})
+    workshop.recipe(["s"], [{"step": "translate", "to": "ar", "model": "translator"}])
+    locked = workshop.run("lock", "recipe.yaml", "--json").json["models"]["translator"]["revision"]
+    newest = hub.push("me/rows", {})
+    for fixed, commit in ((True, locked), (False, newest)):
+        plan = plan_of("recipe.yaml", None, None, None, None, locked=fixed)
+        assert plan.stage("translate").engines["model"].identity["revision"] == commit
