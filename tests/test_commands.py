@@ -357,6 +357,7 @@ def test_a_corpus_of_no_rows_is_a_corpus(workshop: Workshop) -> None:
 def test_the_files_of_a_corpus_have_the_names_of_the_design(workshop: Workshop) -> None:
     troubled(workshop, 8, exports=["messages", "conversations"]).build("--shard-rows", "8")
     assert sorted(str(p.relative_to(workshop.corpus())) for p in workshop.corpus().rglob("*") if p.is_file()) == [
+        "ATTRIBUTION.md",
         "README.md",
         "conversations/train-00000-of-00001.parquet",
         "data/train-00000-of-00001.parquet",
