@@ -79,6 +79,8 @@ source-two       stored  unchanged  1
 length-to-brief  stored  unchanged  3
 exact_dedup      stored  unchanged  2
 corpus           stored  unchanged  2
+
+licence CC0-1.0
 """
     )
     assert (
@@ -91,6 +93,8 @@ source-two       to run  changed since it was built
 length-to-brief  to run  follows source-one
 exact_dedup      to run  follows length-to-brief
 corpus           to run  never built
+
+licence CC0-1.0
 """
     )
 
@@ -99,6 +103,7 @@ def test_plan_as_json_has_the_same_stages_as_the_build(built: Workshop) -> None:
     told = built.run("plan", "recipe.yaml", "--json").json
     assert {k: told[k] for k in ("artifact", "profile")} == {"artifact": "small@1.0.0", "profile": None}
     assert told["fingerprint"] == built.manifest("1.0.0")["fingerprint"]
+    assert told["licence"] == built.manifest("1.0.0")["licence"]
     assert [set(s) for s in told["stages"]] == [
         {"name", "kind", "steps", "status", "reason", "rows_out", "fingerprint"}
     ] * 5
@@ -110,6 +115,8 @@ def test_show_tells_stages_sources_and_reasons(built: Workshop) -> None:
 small@1.0.0  built <time> UTC
   path    <here>/store/corpora/small/1.0.0
   digest  sha256:<digest>
+  seal    sha256:<digest>
+  licence CC0-1.0
 
 stage            rows in  kept  seconds
 source-one       4        4     <s>
@@ -265,12 +272,12 @@ def test_why_of_nothing_says_so(built: Workshop, words: list[str], error: str) -
         (["biuld"], "no command 'biuld'; did you mean 'build'?"),
         (
             ["frobnicate"],
-            "no command 'frobnicate'; known are: build, check, doctor, generations, plan, quantize, schema, show, steps, tools,",
+            "no command 'frobnicate'; known are: build, check, doctor, gc, generations, lock, plan, quantize, schema, show,",
         ),
         (["build"], "Missing argument 'RECIPE'"),
         (
             ["build", "recipe.yaml", "--worker", "1"],
-            "No such option '--worker'. (Did you mean one of: '--store', '--workers'?)",
+            "No such option '--worker'. (Did you mean one of: '--locked', '--store', '--workers'?)",
         ),
         (["build", "recipe.yaml", "--workers", "0"], "0 is not in the range x>=1"),
         (["build", "absent"], "no recipe 'absent'; known are: "),

@@ -71,10 +71,10 @@ def build(
     stages = [plan.folder(stage).path.name for stage in plan.stages[:-1]]
     tables = [benchmarks.table_name(test) for stage in plan.stages for test in stage.tests.values()]
     with claims.claimed(plan.store, stages, tables):
-        return _build(plan, watcher, workers=workers, shard_rows=shard_rows)
+        return _build(plan, watcher, workers=workers, shard_rows=shard_rows, budget=budget)
 
 
-def _build(plan: Plan, watcher: Watcher, *, workers: int, shard_rows: int) -> dict[str, Any]:
+def _build(plan: Plan, watcher: Watcher, *, workers: int, shard_rows: int, budget: Budget | None) -> dict[str, Any]:
     told: list[dict[str, Any]] = []
     asked: dict[str, int] = {"requests": 0, "from_store": 0, "prompt_tokens": 0, "output_tokens": 0}
     bill = Bill()
