@@ -76,6 +76,8 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
             "steps": [{**s.model_dump(mode="json", by_alias=True), "label": s.label} for s in recipe.steps],
             "exports": list(recipe.exports),
             "columns": {name: str(dtype) for name, dtype in columns.items()},
+            "uses": [u.model_dump(mode="json") for u in recipe.sources],
+            "catalog": {n: s.model_dump(mode="json", exclude_none=True) for n, s in plan.ready.sources.items()},
             "generation": generation,
             "cost": compared(plan),
             "lock": lock,
