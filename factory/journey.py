@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,12 @@ def journeys(corpus: Path, manifest: dict[str, Any], row: str) -> list[dict[str,
     for folder in ("data", "dropped"):
         for path in sorted((corpus / folder).glob("*.parquet")):
             lines = pl.scan_parquet(path).filter(pl.col("id").str.starts_with(row)).collect()
-            found += [_told(line, manifest) for line in lines.iter_rows(named=True)]
+            found += [journey(line, manifest) for line in lines.iter_rows(named=True)]
     return sorted(found, key=lambda f: (f["id"], f["source"], f["origin"]["position"]))
 
 
-def _told(line: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+def journey(line: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """What became of one row of a corpus: its texts and, step by step, measures, rule and verdict."""
     status = line.get("status") or "kept"
     steps = []
     order = [(s["name"], label) for s in manifest["stages"] for label in (s["steps"] or ["source"])]
@@ -56,7 +58,7 @@ def _told(line: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
         "source": line["source"],
         "origin": line["origin"],
         "status": status,
-        "text": _text(line),
+        "text": texts(line),
         "steps": steps,
     }
 
@@ -68,7 +70,8 @@ def _rule(label: str, manifest: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _text(line: dict[str, Any]) -> dict[str, Any]:
+def texts(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The texts of a row, by their columns."""
     return {
         k: v
         for k, v in line.items()
@@ -85,17 +88,17 @@ def example(corpus: Path) -> str:
     return str(ids[-1])
 
 
-def tell(journey: dict[str, Any]) -> str:
+def tell(told: dict[str, Any]) -> str:
     """A journey as text."""
-    origin = journey["origin"]
+    origin = told["origin"]
     lines = [
-        f"{journey['id']}  {journey['artifact']}: {journey['status']}",
-        f"  {journey['source']}, {origin['file']}, record {origin['position']}",
+        f"{told['id']}  {told['artifact']}: {told['status']}",
+        f"  {told['source']}, {origin['file']}, record {origin['position']}",
     ]
-    for column, value in journey["text"].items():
+    for column, value in told["text"].items():
         lines += [f"  {column}: {part}" for part in _shown(value)]
     lines.append("")
-    for step in journey["steps"]:
+    for step in told["steps"]:
         measures = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in step["measures"].items())
         ended = step["verdict"] if step["reason"] is None else f"{step['verdict'].upper()}: {step['reason']}"
         rule = ", ".join(f"{k} {v}" for k, v in step["rule"].items()) if step["reason"] else ""

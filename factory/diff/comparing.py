@@ -28,8 +28,8 @@ class Compared:
     a: Version
     b: Version
     rows: pl.DataFrame
-    """One line per row that differs, in the order of `b`, removed rows (in the order of `a`) behind: `change`, `id`,
-    `source`, `origin` (in `b`, else in `a`), `columns` that differ, `why`, `by`, `because`, and its lines in `a` and `b`.
+    """One line per row that differs, in the order of `b`, removed rows (in the order of `a`) behind: `change`,
+    `id`, `source`, `origin` (in `b`, else in `a`), `columns` that differ, `why`, `by`, `because`, lines `a`, `b`.
     """
     same: int
     """Rows that both keep and that read the same."""

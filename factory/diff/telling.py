@@ -8,7 +8,8 @@ from hala_factory.diff.causes import WORDS
 from hala_factory.diff.comparing import CHANGES, Compared
 from hala_factory.diff.drift import MIN_ROWS, MOVED
 from hala_factory.diff.settings import shown as setting
-from hala_factory.diff.version import Version, texts
+from hala_factory.diff.version import Version
+from hala_factory.journey import texts
 from hala_factory.tables import table
 
 

@@ -12,10 +12,8 @@ import polars as pl
 
 from hala_factory import rows
 from hala_factory.errors import InputError
-from hala_factory.rows import HEAD, LEDGER
 
 _HASH_SEED = 1
-_LEDGER = ("stage", *LEDGER)
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,8 @@ class Version:
         """Every row, kept or not, by what `compare` needs to know of it.
 
         `id`, `source`, `file`, `position`, `part`, `kept`, `status`, `step`, `reason`, and of kept rows `chars` and
-        a 64-bit digest of each column of `content` (called `=content`). Kept rows come first, in the order of the files, then the
-        others: a row's number here is its line in `data`, or its line in `dropped` behind those.
+        a 64-bit digest of each column of `content` (called `=content`). Kept rows come first, as in the files,
+        then the others: a row's number here is its line in `data`, or its line in `dropped` behind those.
         """
         origin = pl.col("origin").struct
         head = [
@@ -125,12 +123,6 @@ class Version:
                     return pl.scan_parquet(path).slice(line, 1).collect().row(0, named=True)
                 line -= height
         raise IndexError(line)
-
-
-def texts(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The texts of a row, by their columns."""
-    skipped = {*HEAD, *_LEDGER}
-    return {k: v for k, v in row.items() if "." not in k and v is not None and k not in skipped}
 
 
 def chars(body: str, schema: Mapping[str, pl.DataType]) -> pl.Expr:
