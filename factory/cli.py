@@ -13,7 +13,7 @@ import click
 from hala_factory import commands_models
 from hala_factory.commands_generations import generations
 from hala_factory.commands_store import gc, lock, verify
-from hala_factory.commands_versions import diff_command
+from hala_factory.commands_versions import diff_command, report_command
 from hala_factory.errors import HalaError, InputError, did_you_mean
 from hala_factory.options import (
     Commands,
@@ -44,7 +44,7 @@ def main() -> None:
     """A declarative dataset factory: from catalog.yaml and recipes to immutable corpora."""
 
 
-for command in (generations, commands_models.quantize, verify, gc, lock, diff_command):
+for command in (generations, commands_models.quantize, verify, gc, lock, diff_command, report_command):
     main.add_command(command)
 
 

@@ -33,7 +33,7 @@ def diff_command(
     store = store_at(store_place)
     manifests = [manifest_of(store, artifact) for artifact in (a, b)]
     versions = [diff.Version(store.corpus(m["name"], m["version"]), m) for m in manifests]
-    compared, told = diff.diff(*versions, shown=shown)
+    compared, told = diff.diff(versions[0], versions[1], shown)
     if out is not None:
         with written(out):
             compared.rows.drop("a", "b").write_parquet(out)
@@ -43,3 +43,32 @@ def diff_command(
         with atomic(html) as temporary:
             temporary.write_text(differences.render(told), encoding="utf-8")
     click.echo(json.dumps(told, ensure_ascii=False) if as_json else diff.tell(told))
+
+
+@click.command("report")
+@click.argument("artifact", metavar="NAME@VERSION")
+@click.option("--out", type=click.Path(path_type=Path), help="Draw the page anew and write it to this file.")
+@store_option
+@json_option
+def report_command(artifact: str, out: Path | None, store_place: str | None, as_json: bool) -> None:
+    """Say where the report of NAME@VERSION is: one HTML page, made with the version; or draw it anew.
+
+    A version never changes, nor does the page in its folder. A version that was built without one needs --out.
+    """
+    from hala_factory.errors import InputError
+
+    store = store_at(store_place)
+    manifest = manifest_of(store, artifact)
+    folder = store.corpus(manifest["name"], manifest["version"])
+    page = folder / "report.html"
+    if out is not None:
+        from hala_factory import recipe, report
+        from hala_factory.store import atomic
+
+        html = report.render(folder, manifest, recipe.steps_of(manifest))
+        with atomic(out) as temporary:
+            temporary.write_text(html, encoding="utf-8")
+        page = out
+    elif not page.exists():
+        raise InputError(f"{artifact} was built without a report; draw it with: report {artifact} --out report.html")
+    click.echo(json.dumps({"artifact": artifact, "report": str(page)}, ensure_ascii=False) if as_json else str(page))

@@ -138,6 +138,16 @@ def steps_called(words: frozenset[str]) -> dict[str, type[Step]]:
     return known if known.keys() >= words else load_steps()
 
 
+def steps_of(manifest: dict[str, Any]) -> tuple[Step, ...]:
+    """The steps a version was made by. Raises InputError for a step that is not installed here."""
+    known, made = steps_called(frozenset(told["step"] for told in manifest["steps"])), []
+    for told in manifest["steps"]:
+        if told["step"] not in known:
+            raise InputError(f"the version was made by a step {told['step']!r} that is not installed here")
+        made.append(known[told["step"]].model_validate({k: v for k, v in told.items() if k != "label"}))
+    return tuple(made)
+
+
 @functools.cache
 def recipe_type(words: frozenset[str] | None = None) -> type[Recipe]:
     """`Recipe` whose steps are a union of those called so (of all, if not given), by the word of `step:`."""

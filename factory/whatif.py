@@ -72,7 +72,7 @@ def whatif(store: Store, manifest: dict[str, Any], settings: list[str]) -> Answe
     measured (which only a build can answer), and when the index of a barrier is no longer in the store.
     """
     started = time.monotonic()
-    before = steps_of(manifest)
+    before = recipe.steps_of(manifest)
     after = changed(before, settings)
     walk = _Walk(store, manifest, before, after)
     walk.go()
@@ -87,16 +87,6 @@ def whatif(store: Store, manifest: dict[str, Any], settings: list[str]) -> Answe
         walk.notes,
         time.monotonic() - started,
     )
-
-
-def steps_of(manifest: dict[str, Any]) -> tuple[Step, ...]:
-    """The steps a version was made by. Raises InputError for a step that is not installed here."""
-    known, made = recipe.steps_called(frozenset(told["step"] for told in manifest["steps"])), []
-    for told in manifest["steps"]:
-        if told["step"] not in known:
-            raise InputError(f"the version was made by a step {told['step']!r} that is not installed here")
-        made.append(known[told["step"]].model_validate({k: v for k, v in told.items() if k != "label"}))
-    return tuple(made)
 
 
 def changed(steps: tuple[Step, ...], settings: list[str]) -> tuple[Step, ...]:

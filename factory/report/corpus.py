@@ -13,7 +13,7 @@ import polars as pl
 from hala_factory import rows
 
 MAX_ROWS = 60_000
-"""Rows that histograms are drawn from, of kept and of lost ones each: a bin is then right to about one in a hundred."""
+"""Rows that histograms are drawn from, kept ones and lost ones each: enough for bins right to one in a hundred."""
 _LOST = ("step", "reason", "status")
 
 

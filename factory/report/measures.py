@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from hala_factory.report.charts import draw, histogram, place
+from hala_factory.report.charts import Bound, draw, histogram
 from hala_factory.report.corpus import Corpus
 from hala_factory.report.rules import Rule
 
 MAX_WORDS = 12
 """Words of a measure in words that are listed; the others are summed up."""
+
+MAX_WORD_CHARS = 30
 
 
 def measured(corpus: Corpus, labels: Sequence[str], rules: Sequence[Rule]) -> list[dict[str, Any]]:
@@ -58,16 +60,16 @@ def lengths(corpus: Corpus) -> dict[str, Any]:
 
 
 def _numbers(values: pl.DataFrame, name: str, rules: list[Rule]) -> dict[str, Any]:
-    groups = [_floats(values.filter(side)[name]) for side in (~pl.col("lost"), pl.col("lost"))]
-    bounds = sorted({r.bound for r in rules})
+    kept, lost = (_floats(values.filter(side)[name]) for side in (~pl.col("lost"), pl.col("lost")))
+    bounds = sorted({(r.sign, r.bound) for r in rules}, key=lambda b: b[1])
     said = "; ".join(f"{r.reason} where {r.sign} {r.bound:g}" for r in rules)
     word = name.partition(".")[2]
-    chart = _drawn(*groups, bounds, f"{name}{f', {said}' if said else ''}")
-    return {"measure": word, "rows": values.height, "rules": rules, "lost": len(groups[1]), **chart}
+    chart = _drawn(kept, lost, bounds, f"{name}{f', {said}' if said else ''}")
+    return {"measure": word, "rows": values.height, "rules": rules, "lost": len(lost), **chart}
 
 
 def _drawn(
-    kept: npt.NDArray[np.float64], lost: npt.NDArray[np.float64], bounds: list[float], label: str
+    kept: npt.NDArray[np.float64], lost: npt.NDArray[np.float64], bounds: list[Bound], label: str
 ) -> dict[str, Any]:
     told = histogram(kept, lost, bounds)
     every = np.concatenate([kept, lost])
@@ -76,14 +78,14 @@ def _drawn(
         f"Histogram of {label}: {len(every):,} rows from {low:g} to {high:g}, median {middle:g}, {len(lost):,} lost"
     )
     return {
-        "svg": draw(told, bounds, label),
-        "low": max(low, told["low"]) if not told["cut"][0] else told["low"],
-        "high": min(high, told["high"]) if not told["cut"][1] else told["high"],
+        "svg": draw(told, label),
+        "low": told["low"],
+        "high": told["high"],
         "cut": told["cut"],
         "min": low,
         "median": middle,
         "max": high,
-        "bounds": [{"value": b, "at": place(told, b)} for b in bounds],
+        "bounds": told["lines"],
     }
 
 
@@ -94,7 +96,8 @@ def _words(values: pl.DataFrame, name: str) -> list[dict[str, Any]]:
         .sort("rows", "word", descending=[True, False])
     )
     told = counted.head(MAX_WORDS).to_dicts()
-    if counted.height > 4 * MAX_WORDS:  # ids and the like
+    longest = counted["word"].str.len_chars().max() or 0
+    if counted.height > 4 * MAX_WORDS or int(str(longest)) > MAX_WORD_CHARS:  # ids, places, evidence
         return []
     if counted.height > MAX_WORDS:
         rest = counted.slice(MAX_WORDS)
@@ -103,5 +106,5 @@ def _words(values: pl.DataFrame, name: str) -> list[dict[str, Any]]:
 
 
 def _floats(series: pl.Series) -> npt.NDArray[np.float64]:
-    values = series.cast(pl.Float64).to_numpy()
-    return values[np.isfinite(values)]
+    values: npt.NDArray[np.float64] = series.cast(pl.Float64).to_numpy()
+    return np.asarray(values[np.isfinite(values)], dtype=np.float64)

@@ -14,6 +14,8 @@ from hala_factory import structure
 
 MAX_CHARS = 1_200
 """Characters of a text that a page shows; a row may be a book."""
+RESULT = "result"
+"""What the side is called that steps made of the others."""
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
@@ -80,7 +82,10 @@ def turns(texts: dict[str, Any]) -> list[dict[str, Any]]:
         for number in range(max(map(len, lists.values()))):
             here = {k: lists[k][number] for k in order if number < len(lists[k])}
             role = next(reversed(here.values())).get("role") or "?"
-            sides = [{"label": k.partition("_")[2] or "", **passage(v.get("content"))} for k, v in here.items()]
+            sides = [
+                {"label": k.partition("_")[2] or (RESULT if len(here) > 1 else ""), **passage(v.get("content"))}
+                for k, v in here.items()
+            ]
             found.append({"role": str(role), "sides": sides})
     for name, value in texts.items():
         if isinstance(value, dict):

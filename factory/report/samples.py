@@ -6,7 +6,6 @@ from typing import Any
 
 import polars as pl
 
-from hala_factory.journey import journey
 from hala_factory.report.corpus import Corpus
 from hala_factory.report.passages import plain, turns
 
@@ -15,7 +14,7 @@ BROWSED = 300
 
 
 def examples_of(corpus: Corpus, shown: int) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Of every step and reason some rows that it lost: `id`, `source`, `place`, `detail`, `turns` and the row itself."""
+    """Of every step and reason some rows that it lost, as `told`."""
     lines = _lowest(corpus, "dropped", ["step", "reason"], shown)
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in corpus.rows("dropped", lines):
@@ -24,7 +23,7 @@ def examples_of(corpus: Corpus, shown: int) -> dict[tuple[str, str], list[dict[s
 
 
 def browsed(corpus: Corpus, manifest: dict[str, Any], measures: list[str]) -> list[dict[str, Any]]:
-    """The rows of the browser, each with the value of every one of `measures` and the step it came to.
+    """The rows of the browser, each with the value of every one of `measures` and how many steps it `passed`.
 
     Lost rows share half of the places by reason, kept ones the rest by source, by the order of their ids.
     """
@@ -34,10 +33,11 @@ def browsed(corpus: Corpus, manifest: dict[str, Any], measures: list[str]) -> li
     sources = [n for n, s in manifest["sources"].items() if s["kept"]]
     kept = _lowest(corpus, "data", ["source"], max(1, (BROWSED - len(lost)) // max(1, len(sources))))
     rows = [*corpus.rows("dropped", lost), *corpus.rows("data", kept[: BROWSED - len(lost)])]
+    road = ["source", *(label for s in manifest["stages"] for label in s["steps"])]
     made = []
     for row in rows:
-        road = [step["step"] for step in journey(row, manifest)["steps"]]
-        made.append({**told(row), "measures": [_short(row.get(m)) for m in measures], "passed": len(road)})
+        passed = road.index(row["step"]) if row.get("step") in road else len(road)
+        made.append({**told(row), "measures": [_short(row.get(m)) for m in measures], "passed": passed})
     return sorted(made, key=lambda r: (r["id"], r["source"], r["place"]))
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from hala_factory import attribution, card, seal, store, yamlfile
+from hala_factory import attribution, card, report, seal, store, yamlfile
 from hala_factory.errors import BuildError
 from hala_factory.fingerprint import file_digest
 from hala_factory.inheriting import inherited, licence_counts
@@ -85,6 +85,7 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
         }
         (folder / "README.md").write_text(card.render(manifest), encoding="utf-8")
         (folder / "ATTRIBUTION.md").write_text(attribution.render(manifest), encoding="utf-8")
+        (folder / "report.html").write_text(report.render(folder, manifest, recipe.steps), encoding="utf-8")
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         manifest["files"] = {
             str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": file_digest(p)} for p in files
