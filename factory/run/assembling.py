@@ -8,6 +8,7 @@ import importlib.metadata
 import itertools
 import platform
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from io import BytesIO
@@ -85,13 +86,27 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
         }
         (folder / "README.md").write_text(card.render(manifest), encoding="utf-8")
         (folder / "ATTRIBUTION.md").write_text(attribution.render(manifest), encoding="utf-8")
-        (folder / "report.html").write_text(report.render(folder, manifest, recipe.steps), encoding="utf-8")
+        _write_report(folder, manifest, plan)
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         manifest["files"] = {
             str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": file_digest(p)} for p in files
         }
         seal.write(folder / "manifest.json", manifest)
     return manifest
+
+
+def _write_report(folder: Path, manifest: dict[str, Any], plan: Plan) -> None:
+    """Draw the report; a page that cannot be drawn is told, and no reason to hold back a corpus of many hours."""
+    try:
+        page = report.render(folder, manifest, plan.ready.recipe.steps)
+    except Exception as error:
+        warnings.warn(
+            f"the report of {plan.artifact} could not be drawn ({type(error).__name__}: {error}); the corpus "
+            f"is whole; draw it later with: hala-factory report {plan.artifact} --out report.html",
+            stacklevel=2,
+        )
+    else:
+        (folder / "report.html").write_text(page, encoding="utf-8")
 
 
 def write_data(folder: Path, parts: list[Path], columns: Columns, exports: tuple[str, ...], kept: int) -> str:
