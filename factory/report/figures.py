@@ -60,12 +60,13 @@ def reasons(manifest: dict[str, Any], corpus: Corpus, rules: Sequence[Rule], sho
 def generation(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """Of every step that asks models: rows that came in, what was asked, and what came back wrong, by type."""
     found = []
+    config = {s["label"]: s for s in manifest["steps"]}
     for stage in manifest["stages"]:
         if stage["kind"] != "ask":
             continue
         step = stage["steps"][0]
         failed = Counter({k.partition(".")[2]: n for k, n in stage["rows"]["failed"].items()})
-        asked = stage.get("generation", {})
+        asked = {str(config[step].get(field) or field): n for field, n in stage.get("generation", {}).items()}
         found.append(
             {
                 "step": step,
