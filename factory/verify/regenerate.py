@@ -26,10 +26,10 @@ from hala_factory.generate.answers import Answer, ModelIdentity
 from hala_factory.generate.asking import asked
 from hala_factory.generate.engines import Deferred, Engine, make_engine
 from hala_factory.generate.store import GenerationStore, folder_of
+from hala_factory.recipe import steps_of
 from hala_factory.run.files import batches
 from hala_factory.step import Ask, Step
 from hala_factory.store import Store
-from hala_factory.whatif import steps_of
 
 AT_ONCE = 64
 """Questions under way at a time."""
