@@ -84,8 +84,8 @@ def test_a_server_that_refuses_nothing_is_brought_to_its_top(slots, share):
 
 def test_more_is_not_asked_at_a_time_than_brings_more():
     _, _, limits = simulated(Limit(), Roomy(20), 5_000)
-    assert max(limits) == 2 * START  # tried, and found to be of no use
-    assert limits[-1] < 2 * START
+    assert limits[:2] == [START, 2 * START]  # tried, and found to be of no use
+    assert max(limits) <= 2.5 * START
 
 
 @pytest.mark.parametrize("room", [3, 10, 100])
@@ -103,6 +103,18 @@ def test_a_quota_a_second_is_neither_starved_nor_hammered(rate):
     seconds, refusals, _ = simulated(Limit(), Metered(rate), answers)
     assert answers / seconds > 0.93 * rate
     assert refusals < 0.05 * answers
+
+
+def test_one_slow_round_does_not_cost_half_of_a_server():
+    limit = Limit(32, most=64)
+    for n in range(34):  # a round at 32: 33 answers in four seconds
+        limit.sent(32)
+        limit.answered(0.0, 4 * n / 33, TOKENS)
+    assert limit.value == 64
+    for n in range(66):  # a round at 64 in which the machine was busy with something else
+        limit.sent(64)
+        limit.answered(4.1, 8 + 7.5 * n / 65, TOKENS)
+    assert limit.value == 64
 
 
 def test_after_a_bad_moment_it_comes_back():

@@ -18,6 +18,9 @@ MOST = 1024
 """Requests at a time, however well they are taken: what vLLM batches at most by default on large GPUs."""
 LEAST = 1
 DOUBLED, STEP, PAYS = 1.1, 1.25, 1.03
+STAYS = 0.9
+"""The last doubling stays unless it brought clearly less: one noisy round must not cost half of a server, and what is
+sent too early only waits there."""
 FALL_FIRST, FALL = 0.5, 0.8
 """What a refusal leaves: while still doubling, and later, when the limit is nearly right."""
 SHORTEST_ROUND = 0.25
@@ -97,7 +100,8 @@ class Limit:
             self._before = None
             if throughput < brought * (DOUBLED if self._doubling else PAYS):
                 self._hold = HOLD if self._doubling else min(2 * self._hold, LONGEST_HOLD)
-                back = self.value if throughput >= brought * PAYS else lower
+                stays = self._doubling and throughput >= brought * STAYS
+                back = self.value if stays else lower
                 self._doubling, self._held = False, 0
                 self._set(back, now)
                 return
