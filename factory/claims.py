@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hala_factory.store import Store, read_json, written
 
@@ -28,13 +29,20 @@ class Claims:
     """What running builds need, by the names of folders and files in the store."""
 
     builds: int = 0
+    everything: bool = False
+    """Whether one of them cannot say beforehand what it will need."""
     stages: frozenset[str] = field(default=frozenset())
     tables: frozenset[str] = field(default=frozenset())
 
 
 @contextlib.contextmanager
-def claimed(store: Store, stages: Iterable[str], tables: Iterable[str]) -> Iterator[None]:
-    """Claim stages and tables of benchmarks until the end of the block. Raises BuildError if it cannot be written."""
+def claimed(
+    store: Store, stages: Iterable[str] = (), tables: Iterable[str] = (), *, everything: bool = False
+) -> Iterator[None]:
+    """Claim stages and tables of benchmarks, or everything, until the end of the block.
+
+    Raises BuildError if the claim cannot be written.
+    """
     folder = store.root / FOLDER
     path = folder / f"{uuid.uuid4().hex}.json"
     with written(path):
@@ -43,7 +51,12 @@ def claimed(store: Store, stages: Iterable[str], tables: Iterable[str]) -> Itera
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
-                said = {"pid": os.getpid(), "stages": sorted(set(stages)), "tables": sorted(set(tables))}
+                said: dict[str, Any] = {
+                    "pid": os.getpid(),
+                    "stages": sorted(set(stages)),
+                    "tables": sorted(set(tables)),
+                }
+                said["everything"] = everything
                 os.write(handle, json.dumps(said).encode())
             except BaseException:
                 path.unlink(missing_ok=True)
@@ -63,16 +76,17 @@ def alone(store: Store) -> Iterator[Claims]:
     with written(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / ".lock", fcntl.LOCK_EX):
-        builds, stages, tables = 0, set[str](), set[str]()
+        builds, everything, stages, tables = 0, False, set[str](), set[str]()
         for path in sorted(folder.glob("*.json")):
             if _dead(path):
                 path.unlink(missing_ok=True)
                 continue
             said = read_json(path) or {}
             builds += 1
+            everything |= bool(said.get("everything"))
             stages |= set(said.get("stages", []))
             tables |= set(said.get("tables", []))
-        yield Claims(builds, frozenset(stages), frozenset(tables))
+        yield Claims(builds, everything, frozenset(stages), frozenset(tables))
 
 
 def held(path: Path) -> bool:

@@ -60,7 +60,7 @@ def collect(store: Store, *, really: bool) -> list[Item]:
                 fate: Fate = "unused"
                 if path.name in needed:
                     fate = "needed"
-                elif path.name in used or claims.held(path / ".lock"):
+                elif claimed.everything or path.name in used or claims.held(path / ".lock"):
                     fate = "in use"
                 elif really:
                     gone.append(_renamed(path))

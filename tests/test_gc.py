@@ -199,6 +199,15 @@ def test_a_build_that_waited_for_a_clean_up_finds_gone_what_is_gone(
     assert workshop.build()["digest"] == before
 
 
+def test_beside_a_build_that_cannot_say_what_it_needs_everything_stays(workshop: Workshop) -> None:
+    troubled(workshop).build()
+    store = Store.at(workshop.folder / "store")
+    with claims.claimed(store, everything=True):  # as the build of a model, or a calibration
+        fates_ = {i.fate for i in collecting.collect(store, really=True)}
+    assert fates_ == {"in use", "needed"}
+    assert len(stages(workshop)) == 7
+
+
 def test_a_stage_whose_lock_is_held_stays(workshop: Workshop) -> None:
     troubled(workshop).build()
     store = Store.at(workshop.folder / "store")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hala_factory import yamlfile
+from hala_factory import claims, yamlfile
 from hala_factory.errors import BuildError
 from hala_factory.fingerprint import file_digest, fingerprint
 from hala_factory.generate import checkpoint as checkpoints
@@ -30,6 +30,11 @@ def build(plan: ModelPlan, say: Callable[[str], None] = lambda line: None) -> di
     Running it again after any interruption goes on with the first stage that is not stored. Raises BuildError where a
     step fails, or a gate does not let the model pass: then nothing is published, and what was measured is stored.
     """
+    with claims.claimed(plan.store, everything=True):
+        return _build(plan, say)
+
+
+def _build(plan: ModelPlan, say: Callable[[str], None]) -> dict[str, Any]:
     told: list[dict[str, Any]] = []
     if plan.stored:
         manifest = dict(plan.manifest or {})

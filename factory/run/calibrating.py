@@ -19,6 +19,7 @@ from typing import Any
 
 import polars as pl
 
+from hala_factory import claims
 from hala_factory import plan as plans
 from hala_factory.cost import calibration as calibrations
 from hala_factory.cost.band import Band
@@ -66,6 +67,11 @@ def calibrate(plan: Plan, watcher: Watcher, *, workers: int = 1) -> None:
 
     Raises BuildError as a build does, e.g. where no server stays up; answers until then are stored.
     """
+    with claims.claimed(plan.store, everything=True):
+        _calibrate(plan, watcher, workers=workers)
+
+
+def _calibrate(plan: Plan, watcher: Watcher, *, workers: int) -> None:
     first = next((stage for stage in plan.stages if stage.kind == "ask" and stage.status == "to run"), None)
     if first is None:
         return
