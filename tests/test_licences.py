@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -33,6 +33,7 @@ SOURCES = [  # name, licence of its rows, what a corpus of them alone is under
     ("tulu-3", "ODC-By-1.0", "ODC-By-1.0"),
     ("synthetic-instruct", "unknown", OPEN),
     ("opus-100", "unknown", OPEN),
+    ("opus-100-test", "unknown", OPEN),
 ]
 SUBSETS = [  # of tulu-3, by licence: parts, rows as far as they are known
     ("Apache-2.0", 1, 7_132),
@@ -214,6 +215,7 @@ parts = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(parts, st.randoms())
 def test_the_order_of_parts_does_not_matter(made: list[Part], random: object) -> None:
     other = list(made)
@@ -226,6 +228,7 @@ def test_the_order_of_parts_does_not_matter(made: list[Part], random: object) ->
     )
 
 
+@settings(deadline=None)
 @given(parts, parts)
 def test_more_parts_never_make_a_licence_freer(some: list[Part], more: list[Part]) -> None:
     fewer, all_ = derive(some).licence, derive([*some, *more]).licence
@@ -235,6 +238,7 @@ def test_more_parts_never_make_a_licence_freer(some: list[Part], more: list[Part
     assert not derive(some).conflicts or derive([*some, *more]).conflicts
 
 
+@settings(deadline=None)
 @given(parts)
 def test_a_corpus_has_a_licence_or_is_told_why_not_and_a_refusal_names_it(made: list[Part]) -> None:
     derived = derive(made)
@@ -243,6 +247,7 @@ def test_a_corpus_has_a_licence_or_is_told_why_not_and_a_refusal_names_it(made: 
     assert Derived.read(derived.told()).told() == derived.told()
 
 
+@settings(deadline=None)
 @given(parts, st.sampled_from(CANDIDATES))
 def test_publishing_under_a_licence_is_refused_unless_it_carries_every_part(made: list[Part], wanted: str) -> None:
     there = [p for p in made if p.rows != 0]
