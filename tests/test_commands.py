@@ -372,6 +372,7 @@ def test_the_files_of_a_corpus_have_the_names_of_the_design(workshop: Workshop) 
         "lock.yaml",
         "manifest.json",
         "recipe.yaml",
+        "report.html",
     ]
     manifest = workshop.manifest()
     assert {n: f["sha256"] for n, f in manifest["files"].items() if n.endswith("parquet")} == parquet_digests(
