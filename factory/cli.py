@@ -158,7 +158,8 @@ def plan_command(
     lines = [[s.name, s.status, why[s.name], "" if s.rows_out is None else f"{s.rows_out:,}"] for s in made.stages]
     click.echo(f"{made.artifact}{f' (profile {profile})' if profile else ''}")
     click.echo(table(["stage", "status", "why", "rows"], lines))
-    click.echo(f"\n{telling.tell(made, costs)}")
+    if any(s.kind == "ask" for s in made.stages):
+        click.echo(f"\n{telling.tell(made, costs)}")
     click.echo("\n".join(["", *licences.tell(licence)]))
 
 
