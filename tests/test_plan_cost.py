@@ -64,6 +64,12 @@ def cost(told: dict[str, Any], stage: str = "translate") -> dict[str, Any]:
     return dict(next(s["cost"] for s in told["stages"] if s["name"] == stage))
 
 
+def sum_of(out: str) -> str:
+    """The line of a plan that says what is to be paid."""
+    starts = ("to pay", "nothing to pay", "everything is stored")
+    return next(line for line in out.splitlines() if line.startswith(starts))
+
+
 def holds(band: dict[str, float], actual: float) -> bool:
     return band["low"] <= actual <= band["high"]
 
@@ -177,7 +183,7 @@ def test_a_plan_without_calibration_asks_nobody_and_says_what_it_assumes(
     out = workshop.run("plan", "recipe.yaml").out
     assert "unknown" in out
     assert "≤ 40" in out
-    assert "not known" not in out.splitlines()[-1]
+    assert "not known" not in sum_of(out)
 
 
 def test_prompt_tokens_come_from_the_models_tokenizer_where_it_is_at_hand(
@@ -275,7 +281,7 @@ def test_what_is_not_known_before_others_have_answered_is_unknown_until_it_is_ca
     assert back["requests"] is None
     assert back["money"] is None
     assert told["cost"]["unknown"] == ["back_translate: n"]
-    assert "--calibrate" in workshop.run("plan", "recipe.yaml").out.splitlines()[-1]
+    assert "--calibrate" in sum_of(workshop.run("plan", "recipe.yaml").out)
     told = planned(workshop, "--calibrate")
     assert asked(told, "back_translate")["requests"]["expected"] > 0
     assert told["cost"]["unknown"] == []
@@ -308,7 +314,7 @@ def test_what_is_stored_is_not_to_be_paid_and_the_plan_says_what_it_saves(
     assert said["money"] == {"expected": 0, "low": 0, "high": 0, "currency": "USD"}
     assert said["stored"]["output_tokens"]["expected"] == spent["output_tokens"]
     assert said["saved"]["expected"] == pytest.approx(spent["spent"]["USD"], abs=1e-6)
-    assert workshop.run("plan", "recipe.yaml").out.splitlines()[-1].startswith("nothing to pay; the store saves ")
+    assert sum_of(workshop.run("plan", "recipe.yaml").out).startswith("nothing to pay; the store saves ")
     small(workshop, server, 40, price_per_million=PRICE)
     workshop.recipe(["plain"], ["exact_dedup"], name="rows")
     workshop.build()
@@ -322,7 +328,7 @@ def test_what_is_stored_is_not_to_be_paid_and_the_plan_says_what_it_saves(
 def test_recorded_answers_cost_nothing(workshop: Workshop) -> None:
     workshop.run("check")
     out = workshop.run("plan", "arabic-instruct-v1", "--profile", "demo", "--catalog", str(ROOT / "catalog.yaml")).out
-    assert out.splitlines()[-1] == "nothing to pay"
+    assert sum_of(out) == "nothing to pay"
 
 
 # ---- What earlier builds know ----
