@@ -43,6 +43,7 @@ SUBSETS = [  # of tulu-3, by licence: parts, rows as far as they are known
 ]
 MODELS = [  # name, its licence, what it writes counts as
     ("command-a-translate", "CC-BY-NC-4.0", "CC-BY-NC-4.0"),
+    ("command-a-translate-fp8", "CC-BY-NC-4.0", "CC-BY-NC-4.0"),
     ("hala-translator-1.2b", "CC-BY-NC-4.0", "CC-BY-NC-4.0"),
     ("judge", "unknown", OPEN),
     ("lfm2-350m", "lfm1.0", OPEN),
