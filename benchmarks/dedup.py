@@ -214,7 +214,7 @@ def run_ours(folder: Path, step: dict[str, Any], workers: int) -> Result:
     (folder / "catalog.yaml").write_text(json.dumps({"sources": {"rows": entry}}))
     (folder / "recipe.yaml").write_text(json.dumps({**recipe, "steps": [step]}))
     store = f"store-{step['step']}"
-    words = ["build", "recipe.yaml", "--json", "--quiet", "--store", store, "--workers", str(workers)]
+    words = ["build", "recipe.yaml", "--json", "--quiet", "--no-report", "--store", store, "--workers", str(workers)]
     one_thread = {**os.environ, "POLARS_MAX_THREADS": "1"}  # a worker is a core, as it is for the others
     spent, said = timed([sys.executable, "-m", "hala_factory.cli", *words], folder, one_thread)
     place = pl.format(

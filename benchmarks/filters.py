@@ -161,7 +161,7 @@ def write_recipe(folder: Path) -> None:
 
 def command(store: str, workers: int) -> list[str]:
     """What builds the recipe into this store."""
-    words = ["build", "recipe.yaml", "--json", "--quiet", "--store", store, "--workers", str(workers)]
+    words = ["build", "recipe.yaml", "--json", "--quiet", "--no-report", "--store", store, "--workers", str(workers)]
     return [sys.executable, "-m", "hala_factory.cli", *words]
 
 

@@ -96,7 +96,12 @@ def ours(folder: Path) -> tuple[float, float, int]:
     command = [sys.executable, "-m", "hala_factory.cli", "build", "recipe.yaml", "--catalog", "catalog.yaml", "--json"]
     started = time.monotonic()
     said = subprocess.run(
-        [*command, "--quiet", "--workers", "1"], cwd=folder, env=ONE_THREAD, check=True, capture_output=True, text=True
+        [*command, "--quiet", "--no-report", "--workers", "1"],
+        cwd=folder,
+        env=ONE_THREAD,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     whole, told = time.monotonic() - started, json.loads(said)
     return whole, sum(stage["seconds"] for stage in told["stages"]), told["rows"]["kept"]

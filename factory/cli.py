@@ -169,6 +169,7 @@ def plan_command(
 @limit_option
 @click.option("--workers", type=click.IntRange(1), help="Processes at work at a time; the machine's cores by default.")
 @click.option("--shard-rows", type=click.IntRange(1), default=5_000, show_default=True, help="Rows of a shard.")
+@click.option("--no-report", is_flag=True, help="Draw no report.html; `report NAME@VERSION --out FILE` does it later.")
 @catalog_option
 @store_option
 @click.option(
@@ -205,6 +206,7 @@ def build_command(
     max_hours: float | None,
     max_cost: tuple[str, ...],
     locked: bool,
+    no_report: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -230,7 +232,7 @@ def build_command(
     cores = workers or len(os.sched_getaffinity(0))
     try:
         with Bars(quiet=quiet) as bars:
-            told = build(made, bars, workers=cores, shard_rows=shard_rows, budget=budget)
+            told = build(made, bars, workers=cores, shard_rows=shard_rows, budget=budget, report=not no_report)
     except BudgetReached as reached:
         if as_json:
             click.echo(json.dumps(reached.told, ensure_ascii=False))

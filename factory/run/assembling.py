@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from hala_factory import attribution, card, report, seal, store, yamlfile
+from hala_factory import attribution, card, seal, store, yamlfile
 from hala_factory.errors import BuildError
 from hala_factory.fingerprint import file_digest
 from hala_factory.inheriting import inherited, licence_counts
@@ -37,11 +37,11 @@ SHAREGPT = {"user": "human", "assistant": "gpt"}
 SOFTWARE = ("hala-factory", "polars", "pyarrow", "datatrove", "fasttext-predict", "pydantic")
 
 
-def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
+def assemble(plan: Plan, generation: dict[str, Any], *, report: bool = True) -> dict[str, Any]:
     """Write the corpus of a plan whose stages are all stored, and return its manifest.
 
-    The folder appears whole or not at all. Raises BuildError when the ledger of the whole build does not balance,
-    or a contract of the recipe is broken.
+    The folder appears whole or not at all, with a `report.html` unless that is not wanted. Raises BuildError when the
+    ledger of the whole build does not balance, or a contract of the recipe is broken.
     """
     recipe = plan.ready.recipe
     parts = [p for name in plan.corpus.inputs for p in plan.parts(plan.stage(name))]
@@ -86,7 +86,8 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
         }
         (folder / "README.md").write_text(card.render(manifest), encoding="utf-8")
         (folder / "ATTRIBUTION.md").write_text(attribution.render(manifest), encoding="utf-8")
-        _write_report(folder, manifest, plan)
+        if report:
+            _write_report(folder, manifest, plan)
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         manifest["files"] = {
             str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": file_digest(p)} for p in files
@@ -97,6 +98,8 @@ def assemble(plan: Plan, generation: dict[str, Any]) -> dict[str, Any]:
 
 def _write_report(folder: Path, manifest: dict[str, Any], plan: Plan) -> None:
     """Draw the report; a page that cannot be drawn is told, and no reason to hold back a corpus of many hours."""
+    from hala_factory import report  # takes as long to import as a thousand rows to filter
+
     try:
         page = report.render(folder, manifest, plan.ready.recipe.steps)
     except Exception as error:

@@ -61,6 +61,7 @@ def build(
     workers: int = 1,
     shard_rows: int = SHARD_ROWS,
     budget: Budget | None = None,
+    report: bool = True,
 ) -> dict[str, Any]:
     """Build what the plan says is to run; the answer of `build --json`.
 
@@ -71,10 +72,12 @@ def build(
     stages = [plan.folder(stage).path.name for stage in plan.stages[:-1]]
     tables = [benchmarks.table_name(test) for stage in plan.stages for test in stage.tests.values()]
     with claims.claimed(plan.store, stages, tables):
-        return _build(plan, watcher, workers=workers, shard_rows=shard_rows, budget=budget)
+        return _build(plan, watcher, workers=workers, shard_rows=shard_rows, budget=budget, report=report)
 
 
-def _build(plan: Plan, watcher: Watcher, *, workers: int, shard_rows: int, budget: Budget | None) -> dict[str, Any]:
+def _build(
+    plan: Plan, watcher: Watcher, *, workers: int, shard_rows: int, budget: Budget | None, report: bool
+) -> dict[str, Any]:
     told: list[dict[str, Any]] = []
     asked: dict[str, int] = {"requests": 0, "from_store": 0, "prompt_tokens": 0, "output_tokens": 0}
     bill = Bill()
@@ -97,7 +100,7 @@ def _build(plan: Plan, watcher: Watcher, *, workers: int, shard_rows: int, budge
                     raise
         started = time.monotonic()
         watcher.begins(plan.corpus, None)
-        manifest = _corpus(plan, asked | bill.told())
+        manifest = _corpus(plan, asked | bill.told(), report=report)
         count = manifest["rows"]["kept"]
         told.append(_told(plan.corpus, "run", count, count, time.monotonic() - started))
         watcher.ends(plan.corpus, told[-1])
@@ -153,7 +156,7 @@ def build_before(
             _stages([each], plan, watcher, told, partial(_run, plan, crew=crew, asked={}, bill=Bill(), budget=None))
 
 
-def _corpus(plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
+def _corpus(plan: Plan, asked: dict[str, Any], *, report: bool) -> dict[str, Any]:
     """The manifest of the corpus, which another build of the same plan may have made while we waited."""
     folder = plan.store.corpus(plan.ready.recipe.name, plan.ready.recipe.version)
     with StageFolder(folder.parent).lock():
@@ -162,7 +165,7 @@ def _corpus(plan: Plan, asked: dict[str, Any]) -> dict[str, Any]:
         if standing is not None and standing["fingerprint"] == plan.corpus.fingerprint:
             return standing
         refuse_changed(replace(plan, manifest=standing))
-        return assemble(plan, asked)
+        return assemble(plan, asked, report=report)
 
 
 def _told(stage: Stage, status: str, rows_in: int, rows_out: int, seconds: float) -> dict[str, Any]:
