@@ -12,7 +12,16 @@ from typing import Literal, get_args
 
 from hala_factory import structure
 from hala_factory.generate.answers import Answer
-from hala_factory.phrases import BOILERPLATE, INTERROGATIVES, OPENING, REFUSALS, SOURCE_REFUSES, leaks, normalised
+from hala_factory.phrases import (
+    BOILERPLATE,
+    INTERROGATIVES,
+    OPENING,
+    REFUSALS,
+    SOURCE_REFUSES,
+    leaks,
+    may_refuse,
+    normalised,
+)
 from hala_factory.quality.scripts import ARABIC, LETTER, NOT_ARABIC, SCRIPTS, script_share
 
 Failure = Literal[
@@ -97,6 +106,8 @@ class Judge:
 
 def refusing(source: str, target: str) -> Finding | None:
     """A refusal that is not a translation of one."""
+    if not may_refuse(target[: 2 * OPENING]):
+        return None
     opening = normalised(target[: 2 * OPENING])[:OPENING]
     for pattern in (*REFUSALS, *BOILERPLATE):
         if (found := re.search(pattern, opening)) and not re.search(SOURCE_REFUSES, normalised(source[: 2 * OPENING])):
