@@ -1,4 +1,4 @@
-"""The table of licences: what each asks of a corpus that is made of rows under it, and where that was read.
+"""The table of licences: what each asks of a corpus that is made of rows under it, and where to read that.
 
 The model: the order is the algebra. Licences that a corpus can be put under stand from the freest to the strictest,
 and a corpus of several takes the freest that none of them forbids (see `licences`). That a stricter licence may carry
@@ -21,7 +21,8 @@ class Licence:
     """What one licence, or one provider's terms, asks."""
 
     page: str
-    """Where it was read."""
+    """Its own page. Of the standard licences general knowledge stands here, of the terms of models and providers what
+    others quote of them: whoever relies on it reads the page."""
     attribution: bool = False
     """Whoever passes it on names its authors and keeps their notices."""
     non_commercial: bool = False
