@@ -101,7 +101,7 @@ class Blocks:
         return tuple(p.word for p in self.places if p.marked and p.word not in ("cell", "code"))
 
 
-@lru_cache(maxsize=64)  # the steps ask several questions about one text
+@lru_cache(maxsize=2048)  # several questions are asked about one text, with hundreds of other texts between them
 def blocks(text: str) -> Blocks:
     """The blocks of `text`. Arabic-Indic digits count as digits: «١.» numbers a list as 1. does."""
     starts = [0, *(m.end() for m in _NEWLINE.finditer(text)), len(text)]

@@ -24,7 +24,7 @@ _TICK_SPACE = re.compile(r"(?<=`)[ \t]+|[ \t]+(?=`)")
 _LINE_END_SPACE = re.compile(r"[ \t]+(?=\n)")
 
 
-@lru_cache(maxsize=64)  # one text is masked, cut and compared
+@lru_cache(maxsize=2048)  # one text is masked, cut and, hundreds of other questions later, compared
 def _spans(text: str) -> tuple[Span, ...]:
     code = blocks(text).code
     scanner = Scanner(text)
