@@ -441,7 +441,7 @@ def may_refuse(text: str) -> bool:
 
 def leaks(source: str, target: str) -> Iterator[tuple[Leak, str, str]]:
     """Every way in which the target holds an instruction that the source does not, the words, and what is beside."""
-    if not _LEAK_HINT.search(target.lower()):
+    if not any(_LEAK_HINT.search(end.lower()) for end in (target[:HEAD], target[-TAIL:])):
         return
     ends = {"head": normalised(target[:HEAD]), "tail": normalised(target[-TAIL:])}
     origin = normalised(f"{source[: 2 * HEAD]}\n{source[-2 * TAIL :]}")

@@ -232,4 +232,4 @@ def _short(text: str) -> str:
 
 
 def _letters_only(text: str) -> str:
-    return "".join(c for c in text.lower() if c.isalnum())
+    return "".join(filter(str.isalnum, text.lower()))

@@ -40,6 +40,7 @@ def spans(text: str) -> list[Span]:
     return list(_spans(text))
 
 
+@lru_cache(maxsize=2048)
 def prose(text: str) -> str:
     """The text outside its spans; a space stands where a span stood."""
     found = _spans(text)
