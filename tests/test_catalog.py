@@ -277,7 +277,8 @@ def test_written_rows_that_make_no_sample_are_named(samples, monkeypatch, capsys
 GOOD = "hub: a/b, licence: MIT, language: en, columns: alpaca"
 OWN = "path: a.json, licence: MIT, language: en"
 FIELDS = (
-    "columns, config, files, format, hub, language, licence, licence_note, licence_page, note, path, revision, rows, "
+    "also_under, columns, config, files, format, hub, language, licence, licence_note, licence_page, licence_says, "
+    "note, path, revision, rows, "
     "sample, size, split, strip, subset, subsets"
 )
 
