@@ -110,6 +110,7 @@ FORMS = {
     r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_-]*)?$": "a text of the rows, such as 'messages' or 'messages.user'",
     r"^[a-z][a-z0-9_]*(\.(\*|[a-z][a-z0-9_-]*))?(\.content)?$": "texts of the rows, such as 'messages.*.content'",
     r"\{text\}": "a prompt that holds {text}",
+    r"\S": "text that is not empty",
     r"^[a-z]{2,3}$": "a language code, such as 'ar'",
     r"^(dev|\d+\.\d+\.\d+(-[0-9a-z.-]+)?)$": "a version, such as '1.2.3' or 'dev'",
 }
