@@ -201,6 +201,15 @@ def test_prompt_tokens_come_from_the_models_tokenizer_where_it_is_at_hand(
     assert abs(said["prompt_tokens"]["expected"] - actual) < abs(rough["prompt_tokens"]["expected"] - actual)
 
 
+def test_a_tokenizer_that_cannot_be_read_is_told_and_holds_nothing_back(
+    workshop: Workshop, server: Translator
+) -> None:
+    file = workshop.write("tokenizer.json", '{"model": "torn')
+    small(workshop, server, tokenizer=str(file))
+    assert "as tokenizer.json cannot be read" in asked(planned(workshop))["from"]["tokens"]
+    assert workshop.build()["rows"]["kept"] > 0
+
+
 def test_a_tokenizer_of_the_hub_counts_where_its_copy_stands_in_the_cache(
     workshop: Workshop, server: Translator, tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
