@@ -28,6 +28,7 @@ from hala_factory.options import (
     recipe_file,
     store_at,
     store_option,
+    tell_built,
 )
 from hala_factory.tables import table
 
@@ -119,18 +120,19 @@ def plan_command(
     from hala_factory.cost import telling
     from hala_factory.cost.estimate import estimate
 
-    model = commands_models.planned(recipe_file(recipe), catalog_at(catalog_file), profile, limit, store_place)
+    file, catalog = recipe_file(recipe), catalog_at(catalog_file)
+    model = commands_models.planned(file, catalog, profile, limit, store_place)
     if model is not None:
         commands_models.tell_plan(model, as_json=as_json)
         return
-    made = plan_of(recipe, profile, limit, catalog_file, store_place)
+    made = plan_of(recipe, profile, limit, catalog, store_place)
     if calibrate and made.corpus.status != "stored":
         from hala_factory.progress import Bars
         from hala_factory.run.calibrating import calibrate as measure
 
         with Bars(quiet=as_json) as bars:
             measure(made, bars, workers=len(os.sched_getaffinity(0)))
-        made = plan_of(recipe, profile, limit, catalog_file, store_place)
+        made = plan_of(recipe, profile, limit, catalog, store_place)
     costs = estimate(made)
     hits = {name: found for name, cost in costs.items() if (found := telling.hits(cost)) is not None}
     licence = inheriting.expected(made).told()
@@ -221,13 +223,14 @@ def build_command(
     from hala_factory.run.billing import budget_of
     from hala_factory.run.building import build
 
-    model = commands_models.planned(recipe_file(recipe), catalog_at(catalog_file), profile, limit, store_place)
+    file, catalog = recipe_file(recipe), catalog_at(catalog_file)
+    model = commands_models.planned(file, catalog, profile, limit, store_place)
     if model is not None:
         if max_tokens or max_hours or max_cost:
             raise InputError("a budget is for corpora: a model recipe asks no more than 'n' texts of each model")
         commands_models.build(model, quiet=quiet, as_json=as_json)
         return
-    made = plan_of(recipe, profile, limit, catalog_file, store_place, locked=locked)
+    made = plan_of(recipe, profile, limit, catalog, store_place, locked=locked)
     budget = budget_of(made, max_tokens=max_tokens, max_hours=max_hours, max_cost=max_cost)
     cores = workers or len(os.sched_getaffinity(0))
     try:
@@ -240,10 +243,7 @@ def build_command(
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
         return
-    stored = all(s["status"] == "stored" for s in told["stages"])
-    click.echo(f"{told['artifact']}: {'everything is stored, nothing to do' if stored else 'built'}")
-    click.echo(f"  path    {told['path']}")
-    click.echo(f"  digest  {told['digest']}")
+    tell_built(told)
     click.echo(_told_rows(told["rows"]))
     if asked := told["generation"]["requests"]:
         click.echo(_told_answers(asked, told["generation"]))

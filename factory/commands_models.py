@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hala_factory.errors import InputError, did_you_mean
-from hala_factory.options import json_option, project_file, store_at, store_option
+from hala_factory.options import json_option, project_file, store_at, store_option, tell_built
 from hala_factory.tables import table
 
 if TYPE_CHECKING:
@@ -79,10 +79,7 @@ def build(made: ModelPlan, *, quiet: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
         return
-    stored = all(s["status"] == "stored" for s in told["stages"])
-    click.echo(f"{told['artifact']}: {'everything is stored, nothing to do' if stored else 'built'}")
-    click.echo(f"  path    {told['path']}")
-    click.echo(f"  digest  {told['digest']}")
+    tell_built(told)
     for gate in told["gates"]:
         click.echo(f"  {gate['step']}.{gate['gate']}: {gate['found']}, asked {gate['asked']}")
 

@@ -116,7 +116,7 @@ def lock(
     from hala_factory import locking
     from hala_factory.store import atomic
 
-    made = locking.lock_of(plan_of(recipe, profile, limit, catalog_file, store_place))
+    made = locking.lock_of(plan_of(recipe, profile, limit, catalog_at(catalog_file), store_place))
     path = locking.path_beside(recipe_file(recipe), profile)
     with atomic(path) as temporary:
         temporary.write_text(locking.text(made), encoding="utf-8")

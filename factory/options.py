@@ -98,7 +98,7 @@ def plan_of(
     recipe: str,
     profile: str | None,
     limit: int | None,
-    catalog_file: Path | None,
+    catalog: Loaded,
     store_place: str | None,
     *,
     locked: bool = False,
@@ -108,7 +108,7 @@ def plan_of(
     from hala_factory import recipe as recipes
 
     file = recipe_file(recipe)
-    ready = recipes.load(file, catalog_at(catalog_file), profile, limit)
+    ready = recipes.load(file, catalog, profile, limit)
     store = store_at(store_place)
     if not locked:
         return plan.plan(ready, store)
@@ -130,3 +130,11 @@ def manifest_of(store: Store, artifact: str) -> dict[str, Any]:
             f"{store.root} holds no {artifact!r}{did_you_mean(artifact, known) or '; nothing is built yet'}"
         )
     return manifest
+
+
+def tell_built(told: dict[str, Any]) -> None:
+    """Say of an artifact whether it was built, where it is and its digest."""
+    stored = all(s["status"] == "stored" for s in told["stages"])
+    click.echo(f"{told['artifact']}: {'everything is stored, nothing to do' if stored else 'built'}")
+    click.echo(f"  path    {told['path']}")
+    click.echo(f"  digest  {told['digest']}")

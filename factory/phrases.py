@@ -423,25 +423,25 @@ LEAK_HINT = (
 """In every text in which a leak is found, in lower case but not folded: all others need no closer look."""
 
 
-def _python(pattern: str) -> re.Pattern[str]:
-    """A hint, which is written for polars, as Python has it."""
+@functools.cache
+def _hint(pattern: str) -> re.Pattern[str]:
+    """A hint, which is written for polars, as Python has it; most builds of filters never need one."""
     spelt = re.sub(r"\\x\{([0-9A-F]+)\}", lambda code: chr(int(code[1], 16)), pattern)
     return re.compile(spelt.replace("(?-u:", "(?a:"))
 
 
 _compiled = functools.cache(re.compile)
 """`re` itself forgets patterns where there are many."""
-_REFUSAL_HINT, _LEAK_HINT = _python(REFUSAL_HINT), _python(LEAK_HINT)
 
 
 def may_refuse(text: str) -> bool:
     """Whether a text needs a closer look for a refusal."""
-    return _REFUSAL_HINT.search(text.lower()) is not None
+    return _hint(REFUSAL_HINT).search(text.lower()) is not None
 
 
 def leaks(source: str, target: str) -> Iterator[tuple[Leak, str, str]]:
     """Every way in which the target holds an instruction that the source does not, the words, and what is beside."""
-    if not any(_LEAK_HINT.search(end.lower()) for end in (target[:HEAD], target[-TAIL:])):
+    if not any(_hint(LEAK_HINT).search(end.lower()) for end in (target[:HEAD], target[-TAIL:])):
         return
     ends = {"head": normalised(target[:HEAD]), "tail": normalised(target[-TAIL:])}
     origin = normalised(f"{source[: 2 * HEAD]}\n{source[-2 * TAIL :]}")

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from hala_factory import yamlfile
-from hala_factory.options import plan_of
+from hala_factory.options import catalog_at, plan_of
 from tests.stand_in_hub import Hub, running
 from tests.workshop import Workshop, alpaca, answers
 
@@ -213,5 +213,5 @@ def test_the_commit_of_a_model_is_locked_too(workshop: Workshop, hub: Hub) -> No
     locked = workshop.run("lock", "recipe.yaml", "--json").json["models"]["translator"]["revision"]
     newest = hub.push("me/rows", {})
     for fixed, commit in ((True, locked), (False, newest)):
-        plan = plan_of("recipe.yaml", None, None, None, None, locked=fixed)
+        plan = plan_of("recipe.yaml", None, None, catalog_at(None), None, locked=fixed)
         assert plan.stage("translate").engines["model"].identity["revision"] == commit
