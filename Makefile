@@ -20,7 +20,7 @@ setup: .venv/.core ## the project's environment, with .venv/bin/hala-factory
 
 .venv/.local: .venv/.dev
 	$(PIP) install "$$(grep '^torch==' constraints.txt)"
-	$(PIP) install --constraint constraints.txt --editable ".[local]"
+	$(PIP) install --constraint constraints.txt --editable ".[local,train,merge,eval]"
 	touch $@
 
 demo: setup ## build the first corpus from samples: no network, no server, no GPU

@@ -20,6 +20,8 @@ Format = Literal["parquet", "jsonl", "json", "csv", "tsv", "tmx", "po", "moses"]
 Shape = Literal["alpaca", "prompt_completion", "open_orca", "sharegpt", "messages"]
 Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Scalar = str | int | float | bool
+ARTIFACT = re.compile(r"[a-z0-9][a-z0-9._-]*(@[0-9a-z.-]+)?")
+"""The name of a recipe, or `name@version` of what it made."""
 
 SHAPES: dict[str, dict[str, str]] = {
     "alpaca": {"prompt": "instruction", "input": "input", "response": "output"},
@@ -244,7 +246,8 @@ class Model(Entry):
     path: str | list[str] | None = None
     """Checkpoint folder, or the file(s) of recorded answers, relative to the catalog."""
     ref: str | None = None
-    """`name@version` of a model in the store, made by a recipe of `kind: model`."""
+    """A model in the store, made by the recipe of this name; `name@version` for one version of it whatever the
+    recipe says."""
     model: str | None = None
     """The name under which endpoints know the model; `hub` if not given."""
     endpoints: list[str | Address] = Field([])
@@ -295,8 +298,8 @@ class Model(Entry):
             raise FieldError("batch", f"'batch' is for engine 'batch' only, and this is {self.engine!r}")
         if self.engine in ("vllm", "local") and not (self.hub or self.path or self.ref):
             raise FieldError("engine", f"engine {self.engine!r} needs 'hub', 'path' or 'ref'")
-        if self.ref and not re.fullmatch(r"[a-z0-9][a-z0-9._-]*@[0-9a-z.-]+", self.ref):
-            raise FieldError("ref", f"ref: expected name@version of a model in the store, found {self.ref!r}")
+        if self.ref and not ARTIFACT.fullmatch(self.ref):
+            raise FieldError("ref", f"ref: expected the name of a recipe, or name@version, found {self.ref!r}")
         if self.ref and (self.hub or self.path or self.engine not in ("vllm", "local")):
             raise FieldError("ref", "'ref' is for engines 'vllm' and 'local', in place of 'hub' and 'path'")
         return self
@@ -355,6 +358,28 @@ class Loaded(BaseModel):
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
     catalog: Catalog
     document: yamlfile.Document
+    versions: dict[str, str] = {}
+    """Name of a recipe → the version of its artifact that a `ref` without one means."""
+
+    def artifact(self, ref: str) -> str:
+        """`name@version` of what a `ref` names. Raises InputError where it says no version and no recipe does."""
+        name, _, version = ref.partition("@")
+        if not version and name not in self.versions:
+            known = did_you_mean(name, self.versions) if self.versions else ""
+            raise InputError(f"ref {ref!r}: no recipe of that name{known}; or name a version that stands: {ref}@1.0.0")
+        return f"{name}@{version or self.versions[name]}"
+
+    def pinned(self, versions: dict[str, str]) -> Loaded:
+        """The same catalog, whose refs name versions wherever a recipe says which."""
+
+        def pin(entry: Model) -> Model:
+            if not entry.ref or "@" in entry.ref or entry.ref not in versions:
+                return entry
+            return entry.model_copy(update={"ref": f"{entry.ref}@{versions[entry.ref]}"})
+
+        models = {name: pin(model) for name, model in self.catalog.models.items()}
+        catalog = self.catalog.model_copy(update={"models": models})
+        return self.model_copy(update={"catalog": catalog, "versions": versions})
 
     @property
     def folder(self) -> Path:

@@ -96,7 +96,7 @@ def chain(shop: Workshop, *steps: dict, **fields: object) -> Path:
             {},
             "give one of 'source', 'corpus' and 'path': found none of them",
         ),
-        ([QUANTISE, {**ACCEPT, "pairs": {"corpus": "held"}}], {}, "corpus: expected name@version, found 'held'"),
+        ([QUANTISE, {**ACCEPT, "pairs": {"corpus": "He ld"}}], {}, "corpus: expected the name of a recipe, or name@version, found 'He ld'"),
         ([QUANTISE, {**ACCEPT, "prompt": "Translate!"}], {}, "prompt: expected a prompt that holds {text}"),
         ([QUANTISE], {"base": "tinyy"}, "unknown model 'tinyy'; did you mean 'tiny'?"),
         ([QUANTISE], {"base": "people"}, "model 'people' has engine 'recorded'; a chain begins with a checkpoint"),
@@ -361,7 +361,7 @@ def test_a_compressor_that_fails_is_told_with_the_end_of_its_log(shop, monkeypat
     chain(shop)
     said = shop.run("build", "recipe.yaml")
     assert said.code == 1
-    assert "llmcompressor ended with status 1" in said.err
+    assert "quantize ended with status 1" in said.err
     assert "no room for the weights" in said.err
     monkeypatch.delenv("FAKE_COMPRESSOR")
     assert shop.run("build", "recipe.yaml", "--json").json["digest"]

@@ -119,7 +119,7 @@ def checkpoint_of(name: str, model: Model, folder: Path, work: Path) -> Path | s
     if not model.ref:
         return str(model.hub)
     checkpoint = work / "models" / model.ref.replace("@", "/")
-    if not (checkpoint / "manifest.json").is_file():
+    if "@" not in model.ref or not (checkpoint / "manifest.json").is_file():
         from hala_factory.errors import InputError, did_you_mean
 
         built = [f"{p.parent.parent.name}@{p.parent.name}" for p in (work / "models").glob("*/[!.]*/manifest.json")]

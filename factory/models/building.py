@@ -19,7 +19,7 @@ from hala_factory.fingerprint import file_digest, fingerprint
 from hala_factory.generate import checkpoint as checkpoints
 from hala_factory.models import card
 from hala_factory.models.plan import FORMAT, ModelPlan, ModelStage, refuse_changed
-from hala_factory.models.step import Bench, Checkpoint, Judging, Making, Verdict
+from hala_factory.models.step import NOTHING, Bench, Checkpoint, Judging, Making, Verdict
 from hala_factory.store import StageFolder, atomic_folder, read_json, sweep, sync, write_json, written
 from hala_factory.tables import table
 
@@ -42,7 +42,7 @@ def _build(plan: ModelPlan, say: Callable[[str], None]) -> dict[str, Any]:
         told = [{"name": s.name, "status": "stored", "seconds": 0.0} for s in plan.stages]
         gates = hold(plan, reports, plan.version_folder)  # a bound may be newer than the version
     else:
-        bench = Bench(plan.store, plan.ready.catalog, plan.base, plan.base, say)
+        bench = Bench(plan.store, plan.ready.catalog, plan.base, plan.base, say, artifact=plan.ready.artifact)
         records: list[dict[str, Any]] = []
         for stage in plan.stages:
             record, status = _run(plan, stage, bench)
@@ -51,7 +51,8 @@ def _build(plan: ModelPlan, say: Callable[[str], None]) -> dict[str, Any]:
                 {"name": stage.name, "status": status, "seconds": record["seconds"] if status == "run" else 0.0}
             )
             if stage.kind == "make":
-                bench = replace(bench, model=_made(plan, stage))
+                made = _made(plan, stage)
+                bench = replace(bench, model=made, base=made if bench.base is NOTHING else bench.base)
         gates = hold(plan, {r["name"]: r["report"] for r in records}, plan.store.root / "stages")
         manifest = _publish(plan, records, gates)
     return {
@@ -91,6 +92,8 @@ def _run(plan: ModelPlan, stage: ModelStage, bench: Bench) -> tuple[dict[str, An
         sweep(folder.path)
         (folder.path / "stage.json").unlink(missing_ok=True)
         started = time.monotonic()
+        scratch = folder.path / "unfinished"
+        bench = replace(bench, others=stage.others, scratch=scratch)
         with _workplace(folder) as work:
             step = stage.step
             if isinstance(step, Making):
@@ -108,6 +111,7 @@ def _run(plan: ModelPlan, stage: ModelStage, bench: Bench) -> tuple[dict[str, An
             "files": files,
         }
         write_json(folder.path / "stage.json", record)
+        shutil.rmtree(scratch, ignore_errors=True)
     return record, "run"
 
 
@@ -174,7 +178,7 @@ def _assemble(plan: ModelPlan, records: list[dict[str, Any]], gates: list[dict[s
             for name in record["files"]:
                 inner = Path(name).relative_to("kept" if kept else "checkpoint")
                 _link(source / name, folder / stage.name / inner if kept else folder / inner)
-        lock = {
+        lock: dict[str, Any] = {
             "base": {
                 "name": base.name,
                 **base.model.model_dump(mode="json", exclude_none=True, exclude={"endpoints", "api_key_env"}),

@@ -12,7 +12,7 @@ import xxhash
 from pydantic import Field, model_validator
 
 from hala_factory import reader
-from hala_factory.catalog import Loaded, Source
+from hala_factory.catalog import ARTIFACT, Loaded, Source
 from hala_factory.documented import Documented
 from hala_factory.errors import InputError, did_you_mean
 from hala_factory.hub import commit_of
@@ -29,7 +29,7 @@ class RowsFrom(Documented):
     source: str | None = None
     """A source of the catalog."""
     corpus: str | None = None
-    """`name@version` of a corpus in the store."""
+    """A corpus in the store, made by the recipe of this name; `name@version` for one version of it."""
     path: str | None = None
     """A file or glob, relative to the catalog, in any form that sources may have."""
     columns: str | dict[str, str] = Field({"en": "en", "ar": "ar"})
@@ -45,8 +45,10 @@ class RowsFrom(Documented):
         if len(given) != 1:
             found = " and ".join(repr(g) for g in given) or "none of them"
             raise ValueError(f"give one of 'source', 'corpus' and 'path': found {found}")
-        if self.corpus is not None and "@" not in self.corpus:
-            raise FieldError("corpus", f"corpus: expected name@version, found {self.corpus!r}")
+        if self.corpus is not None and not ARTIFACT.fullmatch(self.corpus):
+            raise FieldError(
+                "corpus", f"corpus: expected the name of a recipe, or name@version, found {self.corpus!r}"
+            )
         return self
 
 
@@ -109,7 +111,7 @@ def find(wanted: RowsFrom, catalog: Loaded, store: Store) -> Found:
     """Look the rows up, without reading them. Raises InputError where they are not there."""
     drawn = {"n": wanted.n, "seed": wanted.seed}
     if wanted.corpus is not None:
-        name, _, version = wanted.corpus.partition("@")
+        name, _, version = catalog.artifact(wanted.corpus).partition("@")
         manifest = store.manifest(name, version)
         if manifest is None:
             built = [f"{m['name']}@{m['version']}" for m in store.versions()]

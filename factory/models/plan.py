@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hala_factory.catalog import Model
 from hala_factory.errors import Fault, InputError
 from hala_factory.fingerprint import fingerprint
 from hala_factory.generate import checkpoint as checkpoints
@@ -13,7 +15,7 @@ from hala_factory.generate.engines import checkpoint_of
 from hala_factory.hub import commit_of
 from hala_factory.models.data import find
 from hala_factory.models.recipe import ReadyModel
-from hala_factory.models.step import Checkpoint, Judging, ModelStep
+from hala_factory.models.step import NOTHING, Checkpoint, Judging, ModelStep
 from hala_factory.store import StageFolder, Store, read_json
 
 FORMAT = 1
@@ -29,6 +31,8 @@ class ModelStage:
     fingerprint: str
     status: Literal["stored", "to run"] = "to run"
     reason: str = "never built"
+    others: Mapping[str, Checkpoint] = field(default_factory=dict)
+    """Further models that the step needs, by the field that names them."""
 
     @property
     def kind(self) -> str:
@@ -92,19 +96,23 @@ def plan(ready: ReadyModel, store: Store) -> ModelPlan:
     recipe = ready.recipe
     standing = read_json(store.model(recipe.name, recipe.version) / "manifest.json")
     manifest = StageFolder(store.model(recipe.name, recipe.version)).record("manifest")
-    base = _base(ready, store, standing)
+    base = _base(ready, store, standing) if ready.base else NOTHING
     before: Any = base.identity
     stages: list[ModelStage] = []
     faults: list[Fault] = []
     for i, step in enumerate(recipe.steps):
-        data = {}
-        for field, rows in step.data().items():
+        data, others = {}, {}
+        for word, rows in step.data().items():
             try:
-                data[field] = find(rows, ready.catalog, store).identity
+                data[word] = find(rows, ready.catalog, store).identity
             except InputError as error:
-                faults += [ready.document.fault(("steps", i, field), f.message) for f in error.faults]
+                faults += [ready.document.fault(("steps", i, word), f.message) for f in error.faults]
+        for word, name in step.models().items():
+            others[word] = _checkpoint(name, ready.catalog.catalog.models[name], ready, store, None)
         decided = {"step": step.identity(), "before": before, "data": data, "layout": FORMAT}
-        stage = ModelStage(step.label, step, fingerprint(decided))
+        if others:
+            decided["models"] = {word: other.identity for word, other in others.items()}
+        stage = ModelStage(step.label, step, fingerprint(decided), others=others)
         stages.append(_looked_up(stage, store, stages))
         before = stage.fingerprint if stage.kind == "make" else before
     if faults:
@@ -131,11 +139,15 @@ def refuse_changed(made: ModelPlan, standing: dict[str, Any] | None) -> None:
 
 def _base(ready: ReadyModel, store: Store, standing: dict[str, Any] | None) -> Checkpoint:
     """The checkpoint that the chain begins with, its revision on the Hub resolved to a commit."""
-    name, model = ready.recipe.base, ready.base
+    assert ready.base is not None
+    locked = standing["lock"]["base"]["revision"] if standing and ready.recipe.version != "dev" else None
+    return _checkpoint(str(ready.recipe.base), ready.base, ready, store, locked)
+
+
+def _checkpoint(name: str, model: Model, ready: ReadyModel, store: Store, locked: str | None) -> Checkpoint:
     where = checkpoint_of(name, model, ready.catalog.folder, store.root)
     revision = model.revision
     if isinstance(where, str):
-        locked = standing["lock"]["base"]["revision"] if standing and ready.recipe.version != "dev" else None
         revision = commit_of(where, "model", revision or locked)
     elif not where.is_absolute():
         where = where.resolve()

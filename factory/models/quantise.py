@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from hala_factory.errors import BuildError, did_you_mean
-from hala_factory.generate import keeper
-from hala_factory.generate.tools import find_llmcompressor, tail
-from hala_factory.models import compress
+from hala_factory.generate.tools import find_llmcompressor
+from hala_factory.models import program
 from hala_factory.models.checked import SCHEMES, check, matching
 from hala_factory.models.data import RowsFrom, find
 from hala_factory.models.step import Bench, Making
@@ -88,11 +85,10 @@ class Quantise(Making):
             "calibration": self._conversations(bench, folder),
             "max_tokens": self.calibration.max_tokens if self.calibration else 0,
         }
-        (folder / "order.json").write_text(json.dumps(order), encoding="utf-8")
         log = bench.store.root / "logs" / f"{self.label}-{bench.base.name}-{os.getpid()}.log"
         bench.say(f"{self.label}: {bench.model.name} to {self.scheme} by {self.method}; the log is {log}")
-        _run(python, folder / "order.json", log, offline=isinstance(bench.model.place, Path))
-        made = json.loads((folder / "made.json").read_text(encoding="utf-8"))
+        local = isinstance(bench.model.place, Path)
+        made = program.run("quantize", order, folder, log, bench.say, python=python, offline=local)
         _expect_layers(self.ignore, made["linear"])
         facts = check(checkpoint, self.scheme, list(self.ignore), made["linear"])
         (checkpoint / "recipe.yaml").rename(checkpoint / "quantisation.yaml")  # `recipe.yaml` of a version is ours
@@ -113,26 +109,3 @@ def _expect_layers(ignore: tuple[str, ...], linear: list[str]) -> None:
         if not names:
             hint = did_you_mean(pattern, linear) if len(linear) < 20 or not pattern.startswith("re:") else ""
             raise BuildError(f"ignore: the model has no linear layer {pattern!r}{hint if len(hint) < 200 else ''}")
-
-
-def _run(python: Path, order: Path, log: Path, *, offline: bool) -> None:
-    """Run the program under a keeper, so that it does not outlive us."""
-    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-    env |= {"HF_HUB_OFFLINE": "1"} if offline else {}
-    env |= {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
-    program = [str(python), "-I", str(Path(compress.__file__).resolve()), str(order)]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        log.open("ab") as out,
-        subprocess.Popen(
-            [sys.executable, "-I", str(Path(keeper.__file__).resolve()), str(os.getpid()), *program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=out,
-            env=env,
-            start_new_session=True,
-        ) as process,
-    ):
-        code = process.wait()
-    if code:
-        raise BuildError(f"llmcompressor ended with status {code}; {log} ends with:\n{tail(log)}")

@@ -47,8 +47,8 @@ class ModelRecipe(Documented):
     """`1.2.3`, which once built never changes, or `dev`, which may be rebuilt. Quote it."""
     description: str = ""
     """One sentence for its card."""
-    base: str
-    """The model of the catalog that the chain begins with."""
+    base: str | None = None
+    """The model of the catalog that the chain begins with; none where its first step makes one."""
     steps: tuple[AnyStep, ...] = Field(min_length=1)
     """What is done, in order: each step works on what the one before it made."""
     profiles: dict[Key, ModelProfile] = Field({})
@@ -61,7 +61,7 @@ class ReadyModel:
 
     recipe: ModelRecipe
     profile: str | None
-    base: Model
+    base: Model | None
     catalog: Loaded
     document: yamlfile.Document
 
@@ -90,11 +90,13 @@ def load(path: Path, catalog: Loaded, profile: str | None = None) -> ReadyModel:
         changes: dict[str, Any] = {"steps": _overridden(recipe, chosen, document, str(profile), [])}
         changes |= {f: v for f in ("version", "base") if (v := getattr(chosen, f)) is not None}
         applied = recipe.model_copy(update=changes)
-    _check_base(recipe.base, catalog, document, ("base",), faults)
+    if recipe.base is not None:
+        _check_base(recipe.base, catalog, document, ("base",), faults)
     _check_steps(applied, catalog, document, faults)
     if faults:
         raise InputError(sorted(set(faults)))
-    return ReadyModel(applied, profile, catalog.catalog.models[applied.base], catalog, document)
+    base = None if applied.base is None else catalog.catalog.models[applied.base]
+    return ReadyModel(applied, profile, base, catalog, document)
 
 
 def schema() -> str:
@@ -129,7 +131,13 @@ def _check_base(
 def _check_steps(recipe: ModelRecipe, catalog: Loaded, document: yamlfile.Document, faults: list[Fault]) -> None:
     labels: list[str] = []
     made = quantised = False
+    if recipe.base is None and not (isinstance(recipe.steps[0], Making) and recipe.steps[0].begins):
+        message = "field 'base' is missing: the model of the catalog that the chain begins with"
+        faults.append(document.fault((), message))
     for i, step in enumerate(recipe.steps):
+        if isinstance(step, Making) and step.begins and (i or recipe.base is not None):
+            message = f"{step.label!r} makes a model of nothing: it is the first step of a recipe without 'base'"
+            faults.append(document.fault(("steps", i, "step"), message))
         if step.label in labels:
             message = f"two steps are called {step.label!r}: give one of them a 'name'"
             faults.append(document.fault(("steps", i, "name" if step.name else "step"), message))
@@ -140,6 +148,11 @@ def _check_steps(recipe: ModelRecipe, catalog: Loaded, document: yamlfile.Docume
         if isinstance(step, Quantise) and quantised:
             message = "the model is quantised already; quantise it once, from the whole weights"
             faults.append(document.fault(("steps", i, "step"), message))
+        for field, name in step.models().items():
+            known_models = catalog.catalog.models
+            if name not in known_models:
+                message = f"unknown model {name!r}{did_you_mean(name, known_models)}"
+                faults.append(document.fault(("steps", i, field), message))
         made, quantised = made or isinstance(step, Making), quantised or isinstance(step, Quantise)
         for field, rows in step.data().items():
             known = catalog.catalog.sources

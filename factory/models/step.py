@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +31,10 @@ class Checkpoint:
     """What decides its answers, see `generate.checkpoint`."""
 
 
+NOTHING = Checkpoint("nothing", Model(engine="vllm", path=".", licence="unknown"), Path("/nonexistent"), None, {})
+"""Where a chain begins that has no base: its first step makes one."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """What a step of a chain works with."""
@@ -43,6 +47,12 @@ class Bench:
     """What the steps before have made."""
     say: Callable[[str], None] = lambda line: None
     """Is told what goes on."""
+    others: Mapping[str, Checkpoint] = field(default_factory=dict)
+    """Further models of the catalog that the step names, by the field that names them."""
+    scratch: Path = Path("/nonexistent")
+    """A folder of the step's own that outlives a kill, for work that is taken up again; gone when the step is done."""
+    artifact: str = ""
+    """`name@version` of what is built."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,8 @@ class ModelStep(Documented, ABC):
     """Raised when the step's code starts to make or to measure something else."""
     gates: ClassVar[tuple[str, ...]] = ()
     """Fields that only judge what was measured."""
+    execution: ClassVar[tuple[str, ...]] = ()
+    """Fields that say how the work is done, and not what comes of it."""
 
     step: str
     """The kind of step."""
@@ -80,16 +92,26 @@ class ModelStep(Documented, ABC):
         """The rows it reads, by the field that names them."""
         return {}
 
+    def models(self) -> dict[str, str]:
+        """Further models of the catalog that it needs, by the field that names them."""
+        return {}
+
     def identity(self) -> dict[str, Any]:
-        """What of its configuration decides its output, for its fingerprint; the rows count by their content."""
-        config = self.model_dump(mode="json", exclude={*self.gates, "name"})
-        for field in self.data():
-            config[field] = {k: v for k, v in config[field].items() if k not in ("source", "corpus", "path")}
+        """What of its configuration decides its output, for its fingerprint; rows and models count by their content.
+
+        Fields in `execution` and `gates` decide nothing.
+        """
+        config = self.model_dump(mode="json", exclude={*self.gates, *self.execution, *self.models(), "name"})
+        for name in self.data():
+            config[name] = {k: v for k, v in config[name].items() if k not in ("source", "corpus", "path")}
         return {"config": config, "revision": self.revision}
 
 
 class Making(ModelStep):
     """A step that makes a checkpoint of the one before it."""
+
+    begins: ClassVar[bool] = False
+    """Whether it makes one of nothing, and so stands first in a chain without a base."""
 
     @abstractmethod
     def make(self, bench: Bench, folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The program that quantises: `python compress.py ORDER.json`, in the llmcompressor environment.
+"""The program that quantises: `python quantize.py ORDER.json`, in the llmcompressor environment.
 
 It imports nothing of ours. The order names `model` (folder or hub id), `revision`, `scheme`, `method`, `ignore`,
 `seed`, `multiple` (what both sizes of a quantised layer are a multiple of), `out`, and, for a method that calibrates,
