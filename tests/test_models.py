@@ -96,7 +96,11 @@ def chain(shop: Workshop, *steps: dict, **fields: object) -> Path:
             {},
             "give one of 'source', 'corpus' and 'path': found none of them",
         ),
-        ([QUANTISE, {**ACCEPT, "pairs": {"corpus": "He ld"}}], {}, "corpus: expected the name of a recipe, or name@version, found 'He ld'"),
+        (
+            [QUANTISE, {**ACCEPT, "pairs": {"corpus": "He ld"}}],
+            {},
+            "corpus: expected the name of a recipe, or name@version, found 'He ld'",
+        ),
         ([QUANTISE, {**ACCEPT, "prompt": "Translate!"}], {}, "prompt: expected a prompt that holds {text}"),
         ([QUANTISE], {"base": "tinyy"}, "unknown model 'tinyy'; did you mean 'tiny'?"),
         ([QUANTISE], {"base": "people"}, "model 'people' has engine 'recorded'; a chain begins with a checkpoint"),
