@@ -561,8 +561,9 @@ def loaded(shop, **fields):
 def test_rows_come_from_a_corpus_too_and_conversations_calibrate(shop):
     shop.recipe(["asking"], [], version="1.0.0")
     shop.build()
-    turns = loaded(shop, corpus="small@1.0.0", n=3).conversations("{text}", "en", "ar")
-    assert [[m["role"] for m in t] for t in turns] == [["user", "assistant"]] * 3
+    turns = loaded(shop, corpus="small@1.0.0", n=3).conversations()
+    assert [[m["role"] for m in t] for _, t in turns] == [["user", "assistant"]] * 3
+    assert len(list(loaded(shop, corpus="small@1.0.0", n=None).conversations())) == 40
     with pytest.raises(InputError, match="expected pairs of 'en' and 'ar'; its rows are no pairs"):
         loaded(shop, corpus="small@1.0.0", n=3).pairs("en", "ar")
 

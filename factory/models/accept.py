@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from hala_factory.models.answering import Asked, run
-from hala_factory.models.data import RowsFrom, find
+from hala_factory.models.data import PROMPT, Code, RowsFrom, find
 from hala_factory.models.scores import compare
 from hala_factory.models.step import Bench, Checkpoint, Judging, Verdict
-
-Code = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 
 
 class Accept(Judging):
@@ -34,7 +32,7 @@ class Accept(Judging):
     step: Literal["accept"] = "accept"
     pairs: RowsFrom
     """Held-out texts and their translations by people."""
-    prompt: str = Field("Translate everything that follows into Arabic:\n\n{text}", pattern=r"\{text\}")
+    prompt: str = Field(PROMPT, pattern=r"\{text\}")
     """What a model is asked; {text} is the text. Hala's own by default."""
     source_language: Code = Field("en", alias="from")
     """Language of the texts."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 import xxhash
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from hala_factory import reader
 from hala_factory.catalog import ARTIFACT, Loaded, Source
@@ -21,6 +22,22 @@ from hala_factory.validation import FieldError
 
 Turns = list[dict[str, str]]
 """A conversation: `role` and `content` of each message."""
+Code = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
+PROMPT = "Translate everything that follows into Arabic:\n\n{text}"
+"""How Hala's translator is asked."""
+
+
+class Task(Documented):
+    """How a pair becomes a conversation: the question that asks for its translation, and that."""
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
+    source_language: Code = Field("en", alias="from")
+    """Language of the text."""
+    to: Code = "ar"
+    """Language of its translation."""
+    prompt: str = Field(PROMPT, pattern=r"\{text\}")
+    """What a model is asked; {text} is the text."""
 
 
 class RowsFrom(Documented):
@@ -34,8 +51,8 @@ class RowsFrom(Documented):
     """A file or glob, relative to the catalog, in any form that sources may have."""
     columns: str | dict[str, str] = Field({"en": "en", "ar": "ar"})
     """Of `path`: the column of each language, or a layout of conversations, as in the catalog."""
-    n: int = Field(1_000, ge=1)
-    """Rows to draw; all where there are fewer."""
+    n: int | None = Field(1_000, ge=1)
+    """Rows to draw; all where there are fewer, or for null."""
     seed: int = 0
     """Which rows are drawn."""
 
@@ -73,24 +90,40 @@ class Found:
         drawn = self._draw(lambda row: _sides(row, source, target, self.told))
         return list({pair[0]: pair for pair in drawn}.values())
 
-    def conversations(self, prompt: str, source: str, target: str) -> list[Turns]:
-        """The drawn rows as conversations; a pair is the question that asks for its translation, and that."""
+    def conversations(self, *tasks: Task) -> Iterator[tuple[str, Turns]]:
+        """The rows as conversations, each with its row's id; a pair is one of each task.
 
-        def turns(row: dict[str, Any]) -> Turns | None:
-            if row.get("messages"):
-                return [{"role": m["role"], "content": m["content"]} for m in row["messages"]]
-            sides = _sides(row, source, target, self.told)
-            if sides is None:
-                return None
-            asked = {"role": "user", "content": prompt.replace("{text}", sides[0])}
-            return [asked, {"role": "assistant", "content": sides[1]}]
+        All rows come in their own order, drawn ones in that of their lots.
+        """
+        if self.wanted.n is not None:
+            drawn = self._draw(lambda row: [(row["id"], turns) for turns in self._turns(row, tasks)])
+            yield from (one for found in drawn for one in found)
+            return
+        for row in self._rows():
+            yield from ((row["id"], turns) for turns in self._turns(row, tasks))
 
-        return list(self._draw(turns))
+    def texts(self) -> Iterator[str]:
+        """Every text of the drawn rows, in all languages."""
+        for found in self._draw(_texts):
+            yield from found
+
+    def _turns(self, row: dict[str, Any], tasks: tuple[Task, ...]) -> list[Turns]:
+        if row.get("messages"):
+            return [[{"role": m["role"], "content": m["content"]} for m in row["messages"]]]
+        made = []
+        for task in tasks:
+            sides = _sides(row, task.source_language, task.to, self.told)
+            if sides is not None:
+                asked = {"role": "user", "content": task.prompt.replace("{text}", sides[0])}
+                made.append([asked, {"role": "assistant", "content": sides[1]}])
+        return made
 
     def _draw(self, take: Any) -> list[Any]:
         """What `take` makes of the rows with the lowest lots; rows of which it makes nothing are passed over."""
-        lots = ((_lot(self.wanted.seed, row["id"]), row["id"], take(row)) for row in self._rows())
-        lowest = heapq.nsmallest(self.wanted.n, (lot for lot in lots if lot[2]), key=lambda lot: lot[:2])
+        lots = ((lot(self.wanted.seed, row["id"]), row["id"], take(row)) for row in self._rows())
+        taken = (found for found in lots if found[2])
+        n, order = self.wanted.n, operator.itemgetter(0, 1)
+        lowest = sorted(taken, key=order) if n is None else heapq.nsmallest(n, taken, key=order)
         if not lowest:
             raise InputError(f"{self.told} holds no row that can be used; expected pairs of texts or conversations")
         return [found for _, _, found in lowest]
@@ -160,5 +193,12 @@ def _sides(row: dict[str, Any], source: str, target: str, told: str) -> tuple[st
     return (sides[source], sides[target]) if sides[source] and sides[target] else None
 
 
-def _lot(seed: int, row: str) -> int:
+def _texts(row: dict[str, Any]) -> list[str]:
+    if row.get("messages"):
+        return [m["content"] for m in row["messages"] if m["content"]]
+    return [text for text in row["translation"].values() if text]
+
+
+def lot(seed: int, row: str) -> int:
+    """The lot of a row, by which rows are drawn: the same for one seed wherever the row stands."""
     return xxhash.xxh3_64_intdigest(f"{seed}\x1f{row}".encode())

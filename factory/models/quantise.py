@@ -13,7 +13,7 @@ from hala_factory.errors import BuildError, did_you_mean
 from hala_factory.generate.tools import find_llmcompressor
 from hala_factory.models import program
 from hala_factory.models.checked import SCHEMES, check, matching
-from hala_factory.models.data import RowsFrom, find
+from hala_factory.models.data import PROMPT, RowsFrom, Task, find
 from hala_factory.models.step import Bench, Making
 from hala_factory.validation import FieldError
 
@@ -21,11 +21,11 @@ from hala_factory.validation import FieldError
 class Calibration(RowsFrom):
     """What a method that calibrates reads: conversations, or pairs as the question and answer of a translator."""
 
-    n: int = Field(512, ge=1)
+    n: int | None = Field(512, ge=1)
     """Rows to draw. 512 is what llmcompressor takes by default."""
     max_tokens: int = Field(2_048, ge=16)
     """Tokens of each; what is longer is cut."""
-    prompt: str = "Translate everything that follows into Arabic:\n\n{text}"
+    prompt: str = PROMPT
     """Of pairs: how the source is put to the model."""
     languages: tuple[str, str] = ("en", "ar")
     """Of pairs: from which language into which."""
@@ -98,9 +98,11 @@ class Quantise(Making):
         if self.calibration is None:
             return None
         found = find(self.calibration, bench.catalog, bench.store)
-        turns = found.conversations(self.calibration.prompt, *self.calibration.languages)
+        source, target = self.calibration.languages
+        task = Task(source_language=source, to=target, prompt=self.calibration.prompt)
+        lines = [json.dumps(turns, ensure_ascii=False) + "\n" for _, turns in found.conversations(task)]
         file = folder / "calibration.jsonl"
-        file.write_text("".join(json.dumps(t, ensure_ascii=False) + "\n" for t in turns), encoding="utf-8")
+        file.write_text("".join(lines), encoding="utf-8")
         return str(file)
 
 

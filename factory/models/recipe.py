@@ -15,14 +15,16 @@ from hala_factory.catalog import Key, Loaded, Model
 from hala_factory.documented import Documented
 from hala_factory.errors import Fault, InputError, did_you_mean
 from hala_factory.models.accept import Accept
+from hala_factory.models.init import Init
 from hala_factory.models.quantise import Quantise
+from hala_factory.models.sft import Sft
 from hala_factory.models.step import Judging, Making, ModelStep
 from hala_factory.recipe import VERSION
 from hala_factory.validation import validate
 
-STEPS: tuple[type[ModelStep], ...] = (Quantise, Accept)
+STEPS: tuple[type[ModelStep], ...] = (Init, Sft, Quantise, Accept)
 """Every step that a chain may have."""
-AnyStep = Annotated[Quantise | Accept, Field(discriminator="step")]
+AnyStep = Annotated[Init | Sft | Quantise | Accept, Field(discriminator="step")]
 
 
 class ModelProfile(Documented):
