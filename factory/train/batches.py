@@ -11,7 +11,8 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from hala_factory.train.template import TemplateFailure, tokens_of_all
+from hala_factory.train.template import tokens_of_all
+from hala_factory.train.turns import TemplateFailure
 
 POOL = 50
 """Batches of rows that are sorted by length together."""
