@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from hala_factory import commands_models
+from hala_factory.commands_build import build_command, plan_command
 from hala_factory.commands_generations import generations
 from hala_factory.commands_store import gc, lock, verify
 from hala_factory.commands_versions import diff_command, report_command
@@ -21,14 +21,11 @@ from hala_factory.options import (
     catalog_at,
     catalog_option,
     json_option,
-    limit_option,
     manifest_of,
-    plan_of,
-    profile_option,
     recipe_file,
     store_at,
     store_option,
-    tell_built,
+    told_rows,
 )
 from hala_factory.tables import table
 
@@ -45,7 +42,17 @@ def main() -> None:
     """A declarative dataset factory: from catalog.yaml and recipes to immutable corpora."""
 
 
-for command in (generations, commands_models.quantize, verify, gc, lock, diff_command, report_command):
+for command in (
+    plan_command,
+    build_command,
+    generations,
+    commands_models.quantize,
+    verify,
+    gc,
+    lock,
+    diff_command,
+    report_command,
+):
     main.add_command(command)
 
 
@@ -88,165 +95,6 @@ def check(recipes: tuple[str, ...], catalog_file: Path | None, as_json: bool) ->
         for made in right:
             profiles = f"; profiles: {', '.join(made.profiles)}" if made.profiles else ""
             click.echo(f"{made.name}@{made.version}: {len(made.steps)} steps: right{profiles}")
-
-
-@main.command("plan")
-@click.argument("recipe")
-@profile_option
-@limit_option
-@click.option(
-    "--calibrate",
-    is_flag=True,
-    help="Ask the models 200 rows of every stage, to measure tokens and tokens/s; the answers are stored.",
-)
-@catalog_option
-@store_option
-@json_option
-def plan_command(
-    recipe: str,
-    profile: str | None,
-    limit: int | None,
-    calibrate: bool,
-    catalog_file: Path | None,
-    store_place: str | None,
-    as_json: bool,
-) -> None:
-    """Print the stages of RECIPE: stored or to run, and why; and what asking models will cost.
-
-    Rows, tokens, hours and money are told as expected (low–high), with how they are known. No model is asked without
-    --calibrate.
-    """
-    from hala_factory import inheriting, licences
-    from hala_factory.cost import telling
-    from hala_factory.cost.estimate import estimate
-
-    file, catalog = recipe_file(recipe), catalog_at(catalog_file)
-    model = commands_models.planned(file, catalog, profile, limit, store_place)
-    if model is not None:
-        commands_models.tell_plan(model, as_json=as_json)
-        return
-    made = plan_of(recipe, profile, limit, catalog, store_place)
-    if calibrate and made.corpus.status != "stored":
-        from hala_factory.progress import Bars
-        from hala_factory.run.calibrating import calibrate as measure
-
-        with Bars(quiet=as_json) as bars:
-            measure(made, bars, workers=len(os.sched_getaffinity(0)))
-        made = plan_of(recipe, profile, limit, catalog, store_place)
-    costs = estimate(made)
-    hits = {name: found for name, cost in costs.items() if (found := telling.hits(cost)) is not None}
-    licence = inheriting.expected(made).told()
-    if as_json:
-        told = {
-            "artifact": made.artifact,
-            "profile": profile,
-            "fingerprint": made.corpus.fingerprint,
-            "stages": [
-                {
-                    **s.told(),
-                    **({"hits": hits[s.name]} if s.name in hits else {}),
-                    **({"cost": telling.told(costs[s.name])} if s.name in costs else {}),
-                }
-                for s in made.stages
-            ],
-            "cost": telling.summed(made, costs),
-            "licence": licence,
-        }
-        click.echo(json.dumps(told, ensure_ascii=False))
-        return
-    why = {
-        s.name: f"{s.reason}; {telling.tell_hits(hits[s.name])}" if s.name in hits else s.reason for s in made.stages
-    }
-    lines = [[s.name, s.status, why[s.name], "" if s.rows_out is None else f"{s.rows_out:,}"] for s in made.stages]
-    click.echo(f"{made.artifact}{f' (profile {profile})' if profile else ''}")
-    click.echo(table(["stage", "status", "why", "rows"], lines))
-    if any(s.kind == "ask" for s in made.stages):
-        click.echo(f"\n{telling.tell(made, costs)}")
-    click.echo("\n".join(["", *licences.tell(licence)]))
-
-
-@main.command("build")
-@click.argument("recipe")
-@profile_option
-@limit_option
-@click.option("--workers", type=click.IntRange(1), help="Processes at work at a time; the machine's cores by default.")
-@click.option("--shard-rows", type=click.IntRange(1), default=5_000, show_default=True, help="Rows of a shard.")
-@click.option("--no-report", is_flag=True, help="Draw no report.html; `report NAME@VERSION --out FILE` does it later.")
-@catalog_option
-@store_option
-@click.option(
-    "--max-tokens",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Stop asking models before this run has had N tokens read and written.",
-)
-@click.option(
-    "--max-hours",
-    type=click.FloatRange(0, min_open=True),
-    metavar="H",
-    help="Stop asking models H hours after this run began, reading and filtering included.",
-)
-@click.option(
-    "--max-cost",
-    multiple=True,
-    metavar="AMOUNT[CURRENCY]",
-    help="Stop asking models before this run has cost so much, by the catalog's price_per_million: 5, or 5EUR. "
-    "Currencies are not added up: where models are paid in several, give one amount for each.",
-)
-@click.option("--locked", is_flag=True, help="Take what the lock beside the recipe pins, and refuse anything else.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
-@json_option
-def build_command(
-    recipe: str,
-    profile: str | None,
-    limit: int | None,
-    workers: int | None,
-    shard_rows: int,
-    catalog_file: Path | None,
-    store_place: str | None,
-    max_tokens: int | None,
-    max_hours: float | None,
-    max_cost: tuple[str, ...],
-    locked: bool,
-    no_report: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Build RECIPE (a name or a file). Run it again after an interruption and it goes on.
-
-    At a limit (--max-tokens, --max-hours, --max-cost) no further request is sent, those under way are finished and
-    stored, and the command exits 1 with what was spent and what is left. The same command goes on from there, with
-    the whole limit again. Answers from the store, and from files (engines recorded and batch), cost nothing.
-    """
-    from hala_factory.generate.budget import BudgetReached
-    from hala_factory.progress import Bars
-    from hala_factory.run.billing import budget_of
-    from hala_factory.run.building import build
-
-    file, catalog = recipe_file(recipe), catalog_at(catalog_file)
-    model = commands_models.planned(file, catalog, profile, limit, store_place)
-    if model is not None:
-        if max_tokens or max_hours or max_cost:
-            raise InputError("a budget is for corpora: a model recipe asks no more than 'n' texts of each model")
-        commands_models.build(model, quiet=quiet, as_json=as_json)
-        return
-    made = plan_of(recipe, profile, limit, catalog, store_place, locked=locked)
-    budget = budget_of(made, max_tokens=max_tokens, max_hours=max_hours, max_cost=max_cost)
-    cores = workers or len(os.sched_getaffinity(0))
-    try:
-        with Bars(quiet=quiet) as bars:
-            told = build(made, bars, workers=cores, shard_rows=shard_rows, budget=budget, report=not no_report)
-    except BudgetReached as reached:
-        if as_json:
-            click.echo(json.dumps(reached.told, ensure_ascii=False))
-        raise
-    if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False))
-        return
-    tell_built(told)
-    click.echo(_told_rows(told["rows"]))
-    if asked := told["generation"]["requests"]:
-        click.echo(_told_answers(asked, told["generation"]))
 
 
 @main.command()
@@ -318,7 +166,7 @@ def show(artifact: str, store_place: str | None, as_json: bool) -> None:
         for n, s in manifest["sources"].items()
     ]
     click.echo(table(["source", "rows in", "kept", "dropped", "failed"], lines) + "\n")
-    click.echo(_told_rows(manifest["rows"]))
+    click.echo(told_rows(manifest["rows"]))
     for name, model in manifest["lock"]["models"].items():
         by = f" by {model['by']}" if model.get("by") else ""
         click.echo(f"\nanswers for {model['asked_as']}: {name}, engine {model['engine']}{by}")
@@ -443,25 +291,6 @@ def install(tool: str) -> None:
     make = {"vllm": environments.install_vllm, "llmcompressor": environments.install_llmcompressor}[tool]
     folder = make(say=lambda line: click.echo(line, err=True))
     click.echo(f"{tool}: {folder}")
-
-
-def _told_answers(asked: int, generation: dict[str, Any]) -> str:
-    told = f"  models  {asked:,} answers, {generation['from_store']:,} of them from the store"
-    for word in ("spent", "saved"):
-        money = ", ".join(f"{amount:,.2f} {currency}" for currency, amount in generation.get(word, {}).items())
-        told += f"{', ' if word == 'saved' else '; '}{word} {money}" if money else ""
-    return told
-
-
-def _told_rows(rows: dict[str, Any]) -> str:
-    gone = {status: sum(rows[status].values()) for status in ("dropped", "failed")}
-    told = ", ".join(f"{n:,} {status}" for status, n in {"in": rows["in"], "kept": rows["kept"], **gone}.items())
-    lines = [f"  rows    {told}"]
-    counts = [(n, status, reason) for status in gone for reason, n in rows[status].items()]
-    lines += [
-        f"    {n:>9,}  {status:<8} {reason}" for n, status, reason in sorted(counts, key=lambda c: (-c[0], c[2]))
-    ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

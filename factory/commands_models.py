@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hala_factory.errors import InputError, did_you_mean
-from hala_factory.options import json_option, project_file, store_at, store_option, tell_built
+from hala_factory.options import json_option, project_file, store_at, store_option
 from hala_factory.tables import table
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def steps() -> dict[str, type[BaseModel]]:
     return {step.model_fields["step"].default: step for step in STEPS}
 
 
-def tell_plan(made: ModelPlan, *, as_json: bool) -> None:
-    """Print the stages of a chain."""
-    told = made.told()
+def tell_plan(made: ModelPlan, needed: list[dict[str, str]], *, as_json: bool) -> None:
+    """Print the stages of a chain, and what it is made of."""
+    told = {**made.told(), "needed": needed}
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
         return
@@ -71,15 +71,15 @@ def tell_plan(made: ModelPlan, *, as_json: bool) -> None:
     click.echo(table(["stage", "status", "why"], lines))
 
 
-def build(made: ModelPlan, *, quiet: bool, as_json: bool) -> None:
-    """Build a model and say what came of it."""
+def build(made: ModelPlan, *, quiet: bool) -> dict[str, Any]:
+    """Build a model; the answer of `build --json`."""
     from hala_factory.models import building
 
-    told = building.build(made, lambda line: None if quiet else click.echo(line, err=True))
-    if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False))
-        return
-    tell_built(told)
+    return building.build(made, lambda line: None if quiet else click.echo(line, err=True))
+
+
+def tell_gates(told: dict[str, Any]) -> None:
+    """Say by which gates a model passed."""
     for gate in told["gates"]:
         click.echo(f"  {gate['step']}.{gate['gate']}: {gate['found']}, asked {gate['asked']}")
 

@@ -13,6 +13,7 @@ from hala_factory.errors import HalaError, InputError, did_you_mean
 
 if TYPE_CHECKING:
     from hala_factory.catalog import Loaded
+    from hala_factory.graph import Graph
     from hala_factory.plan import Plan
     from hala_factory.store import Store
 
@@ -94,6 +95,17 @@ def recipe_file(recipe: str) -> Path:
     return found
 
 
+def graph_of(recipe: str, profile: str | None, catalog: Loaded, store_place: str | None) -> Graph:
+    """The recipes that a recipe's artifact is made by, looked up beside each other and in the project."""
+    from hala_factory import graph
+
+    def place(name: str, folder: Path) -> Path | None:
+        beside = folder / f"{name}.yaml"
+        return beside if beside.exists() else next((p for p in all_recipes() if p.stem == name), None)
+
+    return graph.lay_out(recipe_file(recipe), profile, catalog, place, store_at(store_place))
+
+
 def plan_of(
     recipe: str,
     profile: str | None,
@@ -138,3 +150,15 @@ def tell_built(told: dict[str, Any]) -> None:
     click.echo(f"{told['artifact']}: {'everything is stored, nothing to do' if stored else 'built'}")
     click.echo(f"  path    {told['path']}")
     click.echo(f"  digest  {told['digest']}")
+
+
+def told_rows(rows: dict[str, Any]) -> str:
+    """Rows in and kept, and those that were dropped or failed by reason."""
+    gone = {status: sum(rows[status].values()) for status in ("dropped", "failed")}
+    told = ", ".join(f"{n:,} {status}" for status, n in {"in": rows["in"], "kept": rows["kept"], **gone}.items())
+    lines = [f"  rows    {told}"]
+    counts = [(n, status, reason) for status in gone for reason, n in rows[status].items()]
+    lines += [
+        f"    {n:>9,}  {status:<8} {reason}" for n, status, reason in sorted(counts, key=lambda c: (-c[0], c[2]))
+    ]
+    return "\n".join(lines)
