@@ -108,8 +108,7 @@ def refs(ready: Ready | ReadyModel) -> list[str]:
     found: list[str | None] = []
     held = ready.catalog.catalog
     if isinstance(ready, Ready):
-        if not ready.samples:
-            found += [getattr(entry, "ref", None) for entry in ready.sources.values()]
+        found += [getattr(entry, "ref", None) for entry in ready.sources.values()]
         asks = [step for step in ready.recipe.steps if isinstance(step, Ask)]
         found += [ready.model(name)[1].ref for step in asks for name in step.asked().values()]
     else:
