@@ -104,13 +104,16 @@ def _sources(manifest: dict[str, Any]) -> str:
     lock = manifest["lock"]["sources"]
     lines = []
     for source, counts in manifest["sources"].items():
-        place = lock[source]["hub"] or "files"
+        direct = source in lock and "corpus" not in lock[source]
+        came = [entry for entry in lock.values() if source in entry.get("origins", {})]
+        places = [lock[source]["hub"] or "files"] if direct else []
+        licences = {p["licence"] for p in manifest["licence"]["parts"] if p["kind"] == "source" and p["name"] == source}
         gone = sum(counts["dropped"].values())
         lines.append(
             [
                 source,
-                place,
-                lock[source]["licence"],
+                ", ".join([*places, *(entry["corpus"] for entry in came)]),
+                lock[source]["licence"] if direct else ", ".join(sorted(licences)),
                 counts["in"],
                 counts["kept"],
                 gone,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -22,6 +22,8 @@ Key = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Scalar = str | int | float | bool
 ARTIFACT = re.compile(r"[a-z0-9][a-z0-9._-]*(@[0-9a-z.-]+)?")
 """The name of a recipe, or `name@version` of what it made."""
+INHERITED = "inherited"
+"""The `licence` of a source that is a corpus: each of its rows has its own."""
 
 SHAPES: dict[str, dict[str, str]] = {
     "alpaca": {"prompt": "instruction", "input": "input", "response": "output"},
@@ -98,6 +100,10 @@ class Source(Entry):
 
     path: str | list[str] | dict[str, str] | None = None
     """File, glob or list of them, relative to the catalog; for `moses`, one file per language code."""
+    ref: str | None = None
+    """A corpus in the store, made by the recipe of this name (`name@version` for one version of it whatever the
+    recipe says). Its rows come as they are, with ids, licences and sources; with `rows: pair`, each translated message
+    of an instruction corpus becomes a pair. Needs `language`, and neither `columns` nor `licence`."""
     config: str | None = None
     """Configuration on the Hub."""
     split: str = "train"
@@ -123,9 +129,27 @@ class Source(Entry):
     """Rows it holds, as far as known; for plans."""
     sample: Sample | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_store(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("ref") is None:
+            return data
+        for field in ("columns", "licence", "subset", "subsets", "strip", "format", "files", "config", "sample"):
+            if field in data:
+                raise FieldError(field, f"{field!r} is not for a 'ref': the rows of a corpus say it themselves")
+        spoken = data.get("language")
+        pairs = data.get("rows") == "pair" and isinstance(spoken, list)
+        columns = {str(code): f"translation.{code}" for code in spoken or ()} if pairs else SHAPES["messages"]
+        return {**data, "columns": columns, "licence": INHERITED}
+
     @model_validator(mode="after")
     def _coherent(self) -> Source:
-        _placed(self.hub, self.path)
+        if self.ref is None:
+            _placed(self.hub, self.path)
+        elif self.hub is not None or self.path is not None:
+            raise FieldError("ref", "'ref' stands in place of 'hub' and 'path'")
+        elif not ARTIFACT.fullmatch(self.ref):
+            raise FieldError("ref", f"ref: expected the name of a recipe, or name@version, found {self.ref!r}")
         keys = set(self.mapping)
         if self.rows == "pair":
             if len(keys) != 2:
@@ -305,6 +329,9 @@ class Model(Entry):
         return self
 
 
+Pinned = TypeVar("Pinned", Source, Model)
+
+
 class Benchmark(Entry):
     """One evaluation set: for decontamination and for scores."""
 
@@ -372,13 +399,14 @@ class Loaded(BaseModel):
     def pinned(self, versions: dict[str, str]) -> Loaded:
         """The same catalog, whose refs name versions wherever a recipe says which."""
 
-        def pin(entry: Model) -> Model:
+        def pin(entry: Pinned) -> Pinned:
             if not entry.ref or "@" in entry.ref or entry.ref not in versions:
                 return entry
             return entry.model_copy(update={"ref": f"{entry.ref}@{versions[entry.ref]}"})
 
+        sources = {name: pin(source) for name, source in self.catalog.sources.items()}
         models = {name: pin(model) for name, model in self.catalog.models.items()}
-        catalog = self.catalog.model_copy(update={"models": models})
+        catalog = self.catalog.model_copy(update={"sources": sources, "models": models})
         return self.model_copy(update={"catalog": catalog, "versions": versions})
 
     @property

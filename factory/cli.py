@@ -201,6 +201,9 @@ def why(row: str | None, artifact: str | None, example: bool, store_place: str |
     if not found:
         where = artifact or ("any version in the store" if manifests else "an empty store")
         raise InputError(f"no row whose id begins with {row!r} in {where}")
+    known = {(j["artifact"], j["id"]) for j in found}
+    for told in list(found):  # a row that came from a corpus has a journey there, too
+        found += [j for j in journey.before(store, told) if (j["artifact"], j["id"]) not in known]
     click.echo(json.dumps(found, ensure_ascii=False) if as_json else "\n\n".join(journey.tell(j) for j in found))
 
 

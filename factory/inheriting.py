@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from hala_factory.catalog import Model, Source
-from hala_factory.licences import Derived, Part, derive
+from hala_factory.errors import BuildError
+from hala_factory.licences import Derived, Part, derive, forbidden_commerce
+from hala_factory.lineage import through
 from hala_factory.plan import Plan
+from hala_factory.reader import Corpus
 from hala_factory.recipe import Ready
 from hala_factory.step import Ask
 
@@ -22,31 +26,88 @@ def expected(plan: Plan) -> Derived:
     """The licence of a corpus as it stands, or else as it is foreseen."""
     if plan.manifest is not None and plan.corpus.status == "stored" and "licence" in plan.manifest:
         return Derived.read(plan.manifest["licence"])
-    return foreseen(plan.ready)
+    return foreseen(plan)
 
 
-def foreseen(ready: Ready) -> Derived:
+def foreseen(plan: Plan) -> Derived:
     """The licence of a corpus before anything is read, with the rows of its sources as the catalog knows them."""
-    parts: list[Part] = []
+    ready, parts = plan.ready, list[Part]()
     for use in ready.recipe.sources:
         entry = ready.sources[use.source]
+        corpus = _corpora(plan).get(use.source)
+        if corpus is not None:
+            rows = sum(corpus.kept.values())
+            parts += _came_with(corpus, use.limit if use.limit and use.limit < rows else None)
+            continue
         counts = _sizes(entry, None if ready.samples else use.limit, sample=ready.samples)
         parts += [_part(use.source, entry, licence, rows) for licence, rows in counts.items()]
-    return derive([*parts, *_models(ready, {})], ready.recipe.licence_override)
+    return derive(_merged([*parts, *_models(ready, {})]), ready.recipe.licence_override)
 
 
-def inherited(ready: Ready, files: list[Path]) -> Derived:
-    """The licence of a corpus of the rows in these files, which have `source` and `licence`."""
+def inherited(plan: Plan, files: list[Path], *, asked: bool = True) -> Derived:
+    """The licence of a corpus of the rows in these files, which have `source`, `licence` and `origin`.
+
+    Rows that came with a corpus bring what binds it: their licences as they stood there, and its models, which count
+    as having written all of these rows. Rows for which no model was `asked` so far count as to be written by all.
+    """
+    ready, corpora = plan.ready, _corpora(plan)
     rows = pl.scan_parquet(files)
-    counted = rows.group_by("source", "licence").len("rows").sort("source", "licence").collect()
-    parts = [_part(source, ready.sources[source], licence, n) for source, licence, n in counted.iter_rows()]
+    came = through(corpora, pl.col("source"), pl.col("origin").struct.field("file"))
+    counted = rows.group_by("source", "licence", came=came).len("rows").sort("source", "licence", "came").collect()
+    known = {(use, p.name, p.licence): p for use, c in corpora.items() for p in _came_with(c) if p.kind == "source"}
+    parts, brought = list[Part](), dict[str, int]()
+    for source, licence, use, n in counted.iter_rows():
+        if use in corpora:
+            brought[use] = brought.get(use, 0) + n
+            parts.append(replace(known.get((use, source, licence), Part(source, "source", licence)), rows=n))
+        else:
+            parts.append(_part(source, ready.sources[source], licence, n))
     names = [c for c in SIGNED if c in rows.collect_schema()]
     wrote: dict[str, int] = {}
     for *said, n in rows.group_by(names).len().collect().iter_rows() if names else ():
         for name in {name for each in said if each for name in each.split(", ")}:
             wrote[name] = wrote.get(name, 0) + n
     total = int(counted["rows"].sum())
-    return derive([*parts, *_models(ready, wrote, total)], ready.recipe.licence_override)
+    for use, n in brought.items():
+        there = [p for p in _came_with(corpora[use]) if p.kind == "model" and p.rows != 0]
+        parts += [replace(p, rows=n if p.rows is None or corpora[use].sides else min(n, p.rows)) for p in there]
+    models = _models(ready, wrote, total) if asked else _models(ready, {})
+    return derive(_merged([*parts, *models]), ready.recipe.licence_override)
+
+
+def require_commercial(plan: Plan, derived: Derived) -> None:
+    """Raise BuildError where the recipe asks for commercial use, and something it is made of does not allow it."""
+    against = forbidden_commerce(derived) if plan.ready.recipe.commercial_use else []
+    if against:
+        listed = "\n".join(f"  - {reason}" for reason in against)
+        raise BuildError(
+            f"{plan.artifact}: the recipe asks for 'commercial_use', and the corpus would not allow it, because of\n"
+            f"{listed}\nnothing was published; leave these rows out ('where' of a source), or take another model"
+        )
+
+
+def _corpora(plan: Plan) -> dict[str, Corpus]:
+    """The sources that are corpora of the store."""
+    return {s.use.source: s.located.corpus for s in plan.stages if s.use and s.located and s.located.corpus}
+
+
+def _came_with(corpus: Corpus, limit: int | None = None) -> list[Part]:
+    """What binds a corpus, as its manifest told it; with a `limit`, of how many rows is not known."""
+    parts = [Part(**{**p, "says": tuple(p["says"]), "also": tuple(p["also"])}) for p in corpus.parts]
+    return [replace(p, rows=None) if limit and p.rows else p for p in parts]
+
+
+def _merged(parts: Iterable[Part]) -> list[Part]:
+    """Parts of one name and licence together, their rows added up."""
+    found: dict[tuple[str, str, str], Part] = {}
+    for part in parts:
+        key = (part.kind, part.name, part.licence)
+        before = found.get(key)
+        if before is not None:
+            counts = (before.rows, part.rows)
+            part = replace(before, rows=None if None in counts else sum(n for n in counts if n is not None))
+        found[key] = part
+    return list(found.values())
 
 
 def _sizes(entry: Source, limit: int | None, *, sample: bool) -> Mapping[str, int | None]:

@@ -9,7 +9,9 @@ from typing import Any
 import polars as pl
 
 from hala_factory.errors import InputError
+from hala_factory.lineage import came_from
 from hala_factory.rows import HEAD, LEDGER
+from hala_factory.store import Store
 
 SHORTEST = 6
 """Characters of an id that must be given."""
@@ -33,12 +35,14 @@ def journeys(corpus: Path, manifest: dict[str, Any], row: str) -> list[dict[str,
 def journey(line: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
     """What became of one row of a corpus: its texts and, step by step, measures, rule and verdict."""
     status = line.get("status") or "kept"
-    steps = []
+    locked = manifest["lock"]["sources"]
+    origin, steps = came_from(line, locked), []
+    came = str(line["origin"]["file"]).partition(":")[0] if origin else line["source"]
     order = [(s["name"], label) for s in manifest["stages"] for label in (s["steps"] or ["source"])]
     for stage, label in order:
         measures = {c.split(".", 1)[1]: v for c, v in line.items() if c.startswith(f"{label}.") and v is not None}
         last = status != "kept" and line["stage"] == stage and line["step"] == label
-        if label == "source" and stage != f"source-{line['source']}":
+        if label == "source" and stage != f"source-{came}":
             continue
         steps.append(
             {
@@ -60,7 +64,28 @@ def journey(line: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
         "status": status,
         "text": texts(line),
         "steps": steps,
+        **({"came_from": {"corpus": origin[0], "file": origin[1]}} if origin else {}),
     }
+
+
+def before(store: Store, told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The journeys that a row made before, through the corpora it came from, the last one first.
+
+    They end where a corpus is not in the store any more.
+    """
+    found: list[dict[str, Any]] = []
+    while "came_from" in told:
+        name, _, version = told["came_from"]["corpus"].partition("@")
+        manifest = store.manifest(name, version)
+        file = store.corpus(name, version) / "data" / told["came_from"]["file"]
+        if manifest is None or not file.is_file():
+            break
+        line = pl.scan_parquet(file).slice(told["origin"]["position"] - 1, 1).collect()
+        if not line.height:
+            break
+        told = {"artifact": f"{name}@{version}", **journey(line.row(0, named=True), manifest)}
+        found.append(told)
+    return found
 
 
 def _rule(label: str, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +118,8 @@ def tell(told: dict[str, Any]) -> str:
     origin = told["origin"]
     lines = [
         f"{told['id']}  {told['artifact']}: {told['status']}",
-        f"  {told['source']}, {origin['file']}, record {origin['position']}",
+        f"  {told['source']}, {origin['file']}, record {origin['position']}"
+        + (f", message {origin['part'] + 1}" if origin["part"] else ""),
     ]
     for column, value in told["text"].items():
         lines += [f"  {column}: {part}" for part in _shown(value)]

@@ -179,6 +179,22 @@ def refusal(derived: Derived, wanted: str | None = None) -> str | None:
     )
 
 
+def forbidden_commerce(derived: Derived) -> list[str]:
+    """What speaks against commercial use, by its rows: non-commercial licences, and those that nobody knows.
+
+    A person's signature does not lift it; terms that go along (`also`) are told by the obligations.
+    """
+    found = []
+    for part in derived.parts:
+        if part.rows == 0:
+            continue
+        bound = part.bound_by
+        if bound is None:
+            found.append(_unknown(part))
+        found += [f"{part.told}: {name} is non-commercial" for name in bound or () if TABLE[name].non_commercial]
+    return found
+
+
 def forced(parts: Sequence[Part]) -> dict[str, list[Part]]:
     """By property, the parts that force it on the corpus; properties that nothing forces are left out."""
     found: dict[str, list[Part]] = {

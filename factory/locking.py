@@ -13,6 +13,7 @@ from typing import Any
 from hala_factory import benchmarks, yamlfile
 from hala_factory.errors import Fault, InputError
 from hala_factory.plan import Plan
+from hala_factory.reader import Located
 from hala_factory.step import Ask
 
 KINDS = ("sources", "models", "benchmarks")
@@ -97,6 +98,7 @@ def lock_of(plan: Plan) -> dict[str, Any]:
             "revision": stage.located.revision,
             "licence": plan.ready.sources[stage.use.source].licence,
             "files": {f.name: {"bytes": f.size, "digest": f.digest} for f in stage.located.files},
+            **_came_with(stage.located),
         }
         for stage in plan.stages
         if stage.use and stage.located
@@ -128,3 +130,19 @@ def lock_of(plan: Plan) -> dict[str, Any]:
         for name, located in stage.tests.items()
     }
     return {"sources": sources, "models": models, "benchmarks": tests}
+
+
+def _came_with(located: Located) -> dict[str, Any]:
+    """What a source that is a corpus brings: its version, and what it was made of in turn.
+
+    Its files are pinned by the digest of its rows, which is what decides: their bytes hold measures besides.
+    """
+    corpus = located.corpus
+    if corpus is None:
+        return {}
+    return {
+        "corpus": corpus.artifact,
+        "files": {f.name: {"digest": corpus.digest.removeprefix("sha256:")} for f in located.files},
+        "origins": corpus.origins,
+        "models": corpus.models,
+    }

@@ -8,7 +8,7 @@ The model:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -83,6 +83,11 @@ class Plan:
         return f"{self.ready.recipe.name}@{self.ready.recipe.version}"
 
     @property
+    def row_sources(self) -> list[str]:
+        """The sources that rows may have, in the order in which they are read."""
+        return _row_sources(self.stages)
+
+    @property
     def corpus(self) -> Stage:
         """The last stage."""
         return self.stages[-1]
@@ -116,7 +121,7 @@ def plan(ready: Ready, store: Store, lock: dict[str, Any] | None = None) -> Plan
     manifest = store.manifest(ready.recipe.name, ready.recipe.version)
     pins = _pins(ready, manifest) if lock is None else lock
     locked = _revisions(pins, "sources")
-    located = sources.find(ready, store.digest_of, locked)
+    located = sources.find(ready, store.digest_of, locked, store=store)
     stages = [_source(use, ready, located[use.source]) for use in ready.recipe.sources]
     before = tuple(s.name for s in stages)
     for steps in _fused(ready.recipe.steps):
@@ -139,6 +144,18 @@ def plan(ready: Ready, store: Store, lock: dict[str, Any] | None = None) -> Plan
 
 def _named(stages: list[Stage], name: str) -> str:
     return next(s.fingerprint for s in stages if s.name == name)
+
+
+def _row_sources(stages: Iterable[Stage]) -> list[str]:
+    named = (n for s in stages if s.located for n in sources_of(s))
+    return list(dict.fromkeys(named))
+
+
+def sources_of(stage: Stage) -> list[str]:
+    """The sources of the rows of a source stage: itself, or those of the corpus that it reads."""
+    assert stage.use is not None
+    corpus = stage.located.corpus if stage.located else None
+    return [stage.use.source] if corpus is None else list(corpus.origins)
 
 
 def _fused(steps: tuple[Step, ...]) -> list[tuple[Step, ...]]:
@@ -164,6 +181,7 @@ def _source(use: SourceUse, ready: Ready, located: reader.Located) -> Stage:
         "strip": entry.strip,
         "format": located.format,
         "files": [[f.name, f.digest, f.language] for f in located.files],
+        **({"files": located.corpus.digest, "sides": located.corpus.sides} if located.corpus else {}),
         "where": use.where,
         "limit": use.limit,
         "reader": reader.REVISION,
@@ -197,7 +215,7 @@ def _stage(
     kind: Kind = "filter"
     if isinstance(first, Barrier):
         kind = "barrier"
-        decided["sources"] = [u.source for u in ready.recipe.sources]
+        decided["sources"] = _row_sources(stages)
         if first.earlier():
             earlier, decided["earlier"] = _earlier(first, ready, store)
     elif isinstance(first, Ask):

@@ -47,7 +47,7 @@ class Profile(Documented):
     version: str | None = Field(None, pattern=VERSION)
     """Version to build; `dev` may be rebuilt."""
     sources: Literal["samples"] | list[SourceUse] | None = None
-    """`samples`: read every source's `sample:` instead of the source itself."""
+    """`samples`: read every source's `sample:` instead of the source itself; a corpus of the store is read as it is."""
     limit: int | None = Field(None, ge=1)
     """At most so many rows of every source."""
     models: dict[str, str] = Field({})
@@ -77,6 +77,9 @@ class Recipe(Documented):
     """Bounds on drop rates; a build that breaks one is not published."""
     licence_override: Override | None = None
     """A person's signature under publishing the corpus although its licences are in conflict."""
+    commercial_use: bool = False
+    """Whether the corpus must be free for commercial use: a build stops before it asks a model when a source's rows, or
+    a model that writes or chooses them, forbid it or do not say."""
     exports: tuple[Export, ...] = ("messages",)
     """Forms to publish: `messages` is ours, `conversations` is ShareGPT's (from, value) as Hala publishes it."""
     profiles: dict[Key, Profile] = Field({})
@@ -307,7 +310,8 @@ def _sources(recipe: Recipe, catalog: Loaded, spots: _Spots, faults: list[Fault]
             problem = f"source {use.source!r} is named twice"
         else:
             found[use.source] = known[use.source]
-            if spots.profile.sources == "samples" and known[use.source].sample is None:
+            sampled = known[use.source].sample is not None or known[use.source].ref is not None
+            if spots.profile.sources == "samples" and not sampled:
                 problem = f"source {use.source!r} has no sample in the catalog"
         if problem:
             faults.append(spots.source(i, "source", problem))
@@ -380,8 +384,9 @@ def _check_steps(recipe: Recipe, spots: _Spots, sources: dict[str, Source], faul
             message = f"two steps are called {step.label!r}: give one of them a 'name'"
             faults.append(spots.step(i, "name" if step.name else "step", message))
         labels[step.label] = i
+        inherits = any(s.ref for s in sources.values())  # rows then have sources that the recipe does not name
         for source in getattr(step, "prefer", []):
-            if source not in sources:
+            if source not in sources and not inherits:
                 message = f"the recipe has no source {source!r}{did_you_mean(source, sources)}"
                 faults.append(spots.step(i, "prefer", message))
         faults += [spots.step(i, field, message) for field, message in crossed(step)]

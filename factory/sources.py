@@ -8,26 +8,37 @@ from pathlib import Path
 from hala_factory import catalog, reader
 from hala_factory.errors import Fault, InputError, did_you_mean
 from hala_factory.recipe import Ready, SourceUse
+from hala_factory.store import Store
 
 
 def find(
-    ready: Ready, digests: Callable[[Path], str], revisions: Mapping[str, str | None], *, hub: bool = True
+    ready: Ready,
+    digests: Callable[[Path], str],
+    revisions: Mapping[str, str | None],
+    *,
+    hub: bool = True,
+    store: Store | None = None,
 ) -> dict[str, reader.Located]:
     """The files of every source by its name. Raises InputError with the faults of all of them.
 
-    `revisions` are those locked by a version that stands, where the catalog names none. Without `hub`, sources
-    that are there are left out.
+    `revisions` are those locked by a version that stands, where the catalog names none. Without `hub` or a `store`,
+    sources that are there are left out.
     """
     found, faults = {}, []
     for use in ready.recipe.sources:
         entry = ready.sources[use.source]
         if entry.hub and not ready.samples and not hub:
             continue
+        if entry.ref and store is None:
+            continue
         revision = entry.revision or revisions.get(use.source)
         try:
-            located = reader.locate(
-                entry, ready.catalog.folder, revision=revision, sample=ready.samples, digests=digests
-            )
+            if entry.ref and store is not None:
+                located = reader.locate_corpus(entry, ready.catalog.artifact(entry.ref), store, digests)
+            else:
+                located = reader.locate(
+                    entry, ready.catalog.folder, revision=revision, sample=ready.samples, digests=digests
+                )
             columns_present(use, entry, located)
             found[use.source] = located
         except InputError as error:
@@ -43,7 +54,7 @@ def columns_present(use: SourceUse, entry: catalog.Source, located: reader.Locat
     if found is None:
         return
     optional = {entry.mapping.get("input"), entry.mapping.get("system")}
-    needed = [c for c in entry.mapping.values() if c not in optional]
+    needed = [c for c in entry.mapping.values() if c not in optional and not entry.ref]
     needed += [c for c in use.where if c != "without_code"] + ([entry.subset] if entry.subset else [])
     for column in needed:
         if column.split(".")[0] not in {f.split(".")[0] for f in found}:

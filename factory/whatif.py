@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from hala_factory import recipe, rows, yamlfile
+from hala_factory import lineage, recipe, rows, yamlfile
 from hala_factory.errors import InputError, did_you_mean
 from hala_factory.run.barring import index_head
 from hala_factory.run.passing import judge, verdict
@@ -276,7 +276,7 @@ class _Walk:
             else:
                 numbered.sink_parquet(whole)
                 scan = pl.scan_parquet(whole)
-            sources = [s for s in self.manifest["lock"]["sources"]]
+            sources = lineage.row_sources(self.manifest["lock"]["sources"])
             said = step.decide(scan, sources).filter(pl.col("reason").is_not_null()).select("shard", "row", "reason")
             heads = scan.filter(~pl.col("earlier")).select("shard", "row", *_KEY[:2], pl.col("place").alias("origin"))
             now = heads.join(said, on=["shard", "row"], how="inner").select(*_KEY, "reason").collect()
@@ -287,12 +287,18 @@ class _Walk:
         """What sorts rows as the build has them: by source, file, place in the file; an earlier corpus last."""
         order = self.manifest["lock"]["sources"]
         sources = list(order)
-        files = [f"{s}\x1f{name}" for s, entry in order.items() for name in entry["files"]]
+        corpora = lineage.corpora(order)
+        files = [
+            f"{s}\x1f{lineage.file_in(s, name) if s in corpora else name}"
+            for s, entry in order.items()
+            for name in entry["files"]
+        ]
         place = pl.col("place").struct
-        named = pl.concat_str(pl.col("source"), pl.lit("\x1f"), place.field("file"))
+        came = lineage.through(corpora, pl.col("source"), place.field("file"))
+        named = pl.concat_str(came, pl.lit("\x1f"), place.field("file"))
         return [
             pl.col("earlier"),
-            pl.col("source").replace_strict(sources, range(len(sources)), default=len(sources), return_dtype=pl.Int32),
+            came.replace_strict(sources, range(len(sources)), default=len(sources), return_dtype=pl.Int32),
             named.replace_strict(files, range(len(files)), default=len(files), return_dtype=pl.Int32),
             place.field("position"),
             place.field("part"),

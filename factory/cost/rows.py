@@ -101,7 +101,12 @@ def by_source(plan: Plan, stage: Stage) -> dict[str, Band] | None:
     if key not in _FOUND:
         _FOUND[key] = _in_files(plan, stage)
     found = _FOUND[key]
-    return None if found is None else {stage.use.source: found}
+    if found is None:
+        return None
+    corpus = stage.located.corpus if stage.located else None
+    shares = {stage.use.source: 1} if corpus is None else corpus.kept
+    whole = max(1, sum(shares.values()))
+    return {s: found.times(share / whole) for s, share in shares.items()}
 
 
 def _in_files(plan: Plan, stage: Stage) -> Band | None:
@@ -118,6 +123,8 @@ def _in_files(plan: Plan, stage: Stage) -> Band | None:
             count, exact = sum(frame.height for frame in read(plan, stage, limit)), True
         except HalaError:  # a torn file is told by the build
             count = None
+    elif stage.located.corpus is not None and stage.located.corpus.sides is not None:
+        count, exact = entry.size, False  # how many messages its rows have is not known
     elif here and stage.located.format == "parquet":
         count = sum(pq.read_metadata(f.url).num_rows for f in files)
     elif here and stage.located.format in ("jsonl", "moses", "csv", "tsv") and _countable(files):

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from hala_factory import recipe
+from hala_factory import lineage, recipe
 from hala_factory.diff.settings import changed_fields
 from hala_factory.diff.version import Version
 from hala_factory.step import Normaliser
@@ -75,10 +75,11 @@ def of_absence(one: Version, other: Version, *, source: str, edited: str, files:
     """
     here, there = one.manifest["lock"]["sources"], other.manifest["lock"]["sources"]
     same = [s for s in here if s in there and _digests(here[s]) == _digests(there[s])]
+    came = lineage.through(lineage.corpora(here), pl.col("source"), pl.col("file"))
     return (
-        pl.when(~pl.col("source").is_in(list(there)))
+        pl.when(~came.is_in(list(there)))
         .then(pl.lit(source))
-        .when(pl.col("source").is_in(same))
+        .when(came.is_in(same))
         .then(pl.lit(limit))
         .when(pl.col("replaced"))
         .then(pl.lit(edited))

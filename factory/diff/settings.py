@@ -61,7 +61,11 @@ def _told(v: Version) -> Iterator[tuple[str, dict[str, Any] | None]]:
     yield (
         "files",
         {
-            n: {"revision": s["revision"], **{f: facts["digest"][:23] for f, facts in s["files"].items()}}
+            n: {
+                "revision": s["revision"],
+                **({"corpus": s["corpus"]} if "corpus" in s else {}),
+                **{f: facts["digest"][:23] for f, facts in s["files"].items()},
+            }
             for n, s in lock["sources"].items()
         },
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,7 @@ import polars as pl
 from hala_factory import rows
 from hala_factory.catalog import Source
 from hala_factory.errors import BuildError
-from hala_factory.reader import columns, documents, lines, mapping, parquet, records
+from hala_factory.reader import columns, corpora, documents, lines, mapping, parquet, records
 from hala_factory.reader.columns import Wanted
 from hala_factory.reader.files import File, Located
 from hala_factory.reader.opening import reading
@@ -62,7 +63,6 @@ def read(
         BuildError: A file cannot be read: torn, empty, or not of its form.
     """
     asked = mapping.conditions(where)
-    wanted = columns.wanted(source, asked.accepted)
     for file in located.files:
         if not file.size:
             raise BuildError(
@@ -73,13 +73,19 @@ def read(
     if left == 0:
         return
     size = batch_rows if left is None else min(batch_rows, max(left, LEAST))
-    with closing(_frames(source, located, wanted, skip, size)) as frames:
+    if located.corpus is None:
+        taken = _frames(source, located, columns.wanted(source, asked.accepted), skip, size)
+        made = partial(mapping.to_rows, name=name, source=source, where=asked)
+    else:
+        taken = corpora.frames(source, located, tuple(asked.accepted), skip, size)
+        made = partial(corpora.to_rows, name=name, source=source, corpus=located.corpus, where=asked)
+    with closing(taken) as frames:
         for frame, end in frames:
             pending.append(frame)
             held += frame.height
             if held < (batch_rows if left is None else min(batch_rows, left)):
                 continue
-            for batch in _cut(mapping.to_rows(pl.concat(pending), name, source, asked), source, batch_rows, left, end):
+            for batch in _cut(made(pl.concat(pending)), source, batch_rows, left, end):
                 yield batch
                 if left is not None:
                     left -= batch.rows.height
@@ -87,7 +93,7 @@ def read(
             if left == 0:
                 return
     if held:
-        yield from _cut(mapping.to_rows(pl.concat(pending), name, source, asked), source, batch_rows, left, end)
+        yield from _cut(made(pl.concat(pending)), source, batch_rows, left, end)
 
 
 def _frames(

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hala_factory import fingerprint
 from hala_factory.catalog import Format, Source
@@ -46,6 +47,26 @@ class File:
 
 
 @dataclass(frozen=True)
+class Corpus:
+    """What a source that is a corpus of the store is known by, and what its rows bring with them."""
+
+    artifact: str
+    """`name@version`."""
+    digest: str
+    """Of its rows: as long as they are the same, nothing is read again."""
+    parts: tuple[dict[str, Any], ...]
+    """What binds its licence, as its manifest tells it."""
+    origins: dict[str, dict[str, Any]]
+    """The sources of its rows, those that it read and those that came with other corpora: `hub`, `revision`."""
+    models: dict[str, dict[str, Any]]
+    """The models that wrote or chose its rows: `engine`, `hub`, `revision`, `by`, as far as they have them."""
+    kept: dict[str, int]
+    """Its rows, by their source."""
+    sides: dict[str, str] | None = None
+    """Where its messages are read as pairs: language -> column of messages."""
+
+
+@dataclass(frozen=True)
 class Located:
     """The files of a source in reading order, all of one form."""
 
@@ -53,6 +74,8 @@ class Located:
     """The commit on the Hub; None for paths."""
     files: tuple[File, ...]
     format: Format
+    corpus: Corpus | None = None
+    """The corpus that the files are those of."""
 
 
 def locate(
@@ -88,7 +111,7 @@ def locate(
         return hub.locate(source, revision)
     if isinstance(source.path, dict):
         return Located(None, _sides(source, source.path, folder, digests), "moses")
-    assert source.path is not None  # the catalog's model asks for one of the two
+    assert source.path is not None  # the catalog's model asks for one of the two, or for a `ref`: see `corpora`
     return _on_disk(source.path, source.format, folder, digests)
 
 

@@ -74,7 +74,7 @@ def to_rows(taken: pl.DataFrame, name: str, source: Source, where: Conditions) -
     columns = rows.schema(source.rows, source.languages)
     body = list(columns)[-1]
     frame = taken.with_columns(_body(taken, source).alias(body))
-    frame = _judged(frame, body, where)
+    frame = judged(frame, body, where)
     failed = pl.col("status").eq_missing("failed")
     evidence = pl.concat_list(pl.struct(role=pl.lit(None, pl.String), content="detail")).alias("messages")
     own = pl.Series(rows.row_ids(name, frame[body]))
@@ -144,8 +144,8 @@ def _cut(ends: list[str]) -> Callable[[pl.Expr], pl.Expr]:
     return lambda text: text.str.replace(pattern, "")
 
 
-def _judged(frame: pl.DataFrame, body: str, where: Conditions) -> pl.DataFrame:
-    """Adds status, reason and detail. A record that was not asked for is dropped, even where it is faulty."""
+def judged(frame: pl.DataFrame, body: str, where: Conditions) -> pl.DataFrame:
+    """Adds status, reason and detail (`unread`, `reason` and `detail` of faults are there). A record that was not asked for is dropped, even where it is faulty."""
     own = pl.col("reason"), pl.col("detail")
     verdicts = [(pl.col("unread"), "failed", *own)]
     for path, accepted in where.accepted.items():

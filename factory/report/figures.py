@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hala_factory.report.corpus import Corpus
@@ -80,19 +80,24 @@ def generation(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def _rows_of(manifest: dict[str, Any], sources: Iterable[str]) -> dict[str, int]:
+    """Rows that were read and are kept of these sources together."""
+    counts = [manifest["sources"][source] for source in sources if source in manifest["sources"]]
+    return {"read": sum(c["in"] for c in counts), "kept": sum(c["kept"] for c in counts)}
+
+
 def lineage(manifest: dict[str, Any]) -> dict[str, Any]:
     """What the corpus was made of: sources and models with what pins them, and the stages between, in order."""
     lock = manifest["lock"]
     sources = [
         {
             "name": n,
-            "place": s["hub"] or "files",
+            "place": s["hub"] or s.get("corpus") or "files",
             "revision": (s["revision"] or "")[:12],
             "licence": s["licence"],
             "files": len(s["files"]),
-            "bytes": sum(f["bytes"] for f in s["files"].values()),
-            "read": manifest["sources"].get(n, {}).get("in", 0),
-            "kept": manifest["sources"].get(n, {}).get("kept", 0),
+            "bytes": sum(f.get("bytes", 0) for f in s["files"].values()),
+            **_rows_of(manifest, s.get("origins", [n])),
         }
         for n, s in lock["sources"].items()
     ]

@@ -49,7 +49,7 @@ def assemble(plan: Plan, generation: dict[str, Any], *, report: bool = True) -> 
     columns = columns_after(plan.ready)
     found = rates(plan, ledger)
     held = hold(plan, found)
-    licence = inherited(plan.ready, parts)
+    licence = inherited(plan, parts)
     with store.atomic_folder(plan.store.corpus(recipe.name, recipe.version)) as folder:
         digest = write_data(folder, parts, columns, recipe.exports, ledger.total.kept)
         _write_dropped(folder, plan, columns)
@@ -201,9 +201,11 @@ def _ledger(plan: Plan) -> tuple[Ledger, list[dict[str, Any]]]:
         here.balance(stage.name)
         for source, tally in here.items():
             mine = whole.setdefault(source, Tally())
-            if stage.kind == "source":
-                mine.rows_in += tally.rows_in
-            elif tally.rows_in != kept_before[source].kept:
+            if stage.kind == "source":  # rows of one source may come from several, one of them a corpus
+                whole[source] = mine + tally
+                kept_before[source] = kept_before.get(source, Tally()) + tally
+                continue
+            if tally.rows_in != kept_before[source].kept:
                 raise BuildError(
                     f"{stage.name}: {source}: {tally.rows_in} rows came in, "
                     f"{kept_before[source].kept} were kept before"

@@ -20,7 +20,9 @@ from hala_factory.generate.budget import Budget, BudgetReached, Purse
 from hala_factory.generate.engines import Deferred
 from hala_factory.generate.inventory import note_models
 from hala_factory.generate.store import GenerationStore
-from hala_factory.plan import Plan, Stage, refuse_changed
+from hala_factory.inheriting import inherited, require_commercial
+from hala_factory.licences import Derived
+from hala_factory.plan import Plan, Stage, refuse_changed, sources_of
 from hala_factory.run.asking import PROOF, ask_shards
 from hala_factory.run.assembling import assemble
 from hala_factory.run.barring import decide, index_shard, split_shard, to_index
@@ -84,12 +86,16 @@ def _build(
     manifest = plan.manifest if plan.corpus.status == "stored" else None
     if manifest is not None:
         hold(plan, manifest["rates"])  # a contract may be newer than the version
+        require_commercial(plan, Derived.read(manifest["licence"]))
     if manifest is None:
         sources = [s for s in plan.stages if s.kind == "source"]
         with Crew(workers) as crew:
             if not all(s.status == "stored" or _is_small(s) for s in sources):
                 crew.warm()
             _stages(sources, plan, watcher, told, partial(_read_sources, plan, crew=crew, shard_rows=shard_rows))
+            if plan.ready.recipe.commercial_use:
+                read = [part for stage in sources for part in plan.parts(stage)]
+                require_commercial(plan, inherited(plan, read, asked=False))
             run = partial(_run, plan, crew=crew, asked=asked, bill=bill, budget=budget)
             for stage in plan.stages[len(sources) : -1]:
                 try:
@@ -222,8 +228,8 @@ def _complete(plan: Plan, stage: Stage, seconds: float) -> None:
             break
     ledger = Ledger.read(records)
     ledger.balance(stage.name)
-    if stage.use:
-        ledger.setdefault(stage.use.source, Tally())  # a source without a row is told too
+    for source in sources_of(stage) if stage.use else ():
+        ledger.setdefault(source, Tally())  # a source without a row is told too
     record = {"name": stage.name, "fingerprint": stage.fingerprint, **ledger.told(), "seconds": seconds}
     proof = store.read_json(folder.path / PROOF) if stage.kind == "ask" else None
     folder.complete(record | _spent(records) | ({"proof": proof} if proof else {}), shard)
@@ -253,7 +259,10 @@ def _inputs(plan: Plan, stage: Stage) -> list[tuple[Path, str]]:
 def _expected(plan: Plan, stage: Stage) -> int | None:
     if stage.use is None:
         return sum(row_count(part) for part, _ in _inputs(plan, stage))
+    corpus = stage.located.corpus if stage.located else None
     size = None if plan.ready.samples else plan.ready.sources[stage.use.source].size
+    if corpus is not None:
+        size = None if corpus.sides else sum(corpus.kept.values())
     return min((n for n in (size, stage.use.limit) if n), default=None)
 
 
@@ -316,7 +325,7 @@ def _run(
         crew.run(partial(filter_shard, job), job.todo(), small=small)
     elif stage.kind == "barrier":
         crew.run(partial(index_shard, job), to_index(job), small=small)
-        decide(job, [u.source for u in plan.ready.recipe.sources])
+        decide(job, plan.row_sources)
         crew.run(partial(split_shard, job), job.todo(), small=small)
     else:
         predict(plan, stage)

@@ -49,8 +49,9 @@ def _balance(manifest: dict[str, Any]) -> list[str]:
         for source, tally in here.items():
             mine = whole.setdefault(source, Tally())
             if stage["kind"] == "source":
-                mine.rows_in += tally.rows_in
-            elif tally.rows_in != came.get(source, 0):
+                whole[source] = mine + tally
+                continue
+            if tally.rows_in != came.get(source, 0):
                 found.append(
                     f"stage {stage['name']}: {source}: {tally.rows_in} rows came in, {came.get(source, 0)} were kept "
                     "by the stages before it"
