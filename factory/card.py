@@ -27,6 +27,7 @@ def render(manifest: dict[str, Any]) -> str:
         f"{manifest['description']}\n" if manifest["description"] else "",
         f"{rows['kept']:,} rows of {rows['in']:,} that were read; digest `{manifest['digest']}`.\n",
         _warning(manifest),
+        _unexpected(manifest),
         "## Where the rows come from\n\n" + _sources(manifest),
         "## How they were made\n\n" + _stages(manifest),
         "## What was left out, and why\n\n" + _reasons(manifest),
@@ -92,6 +93,12 @@ def _warning(manifest: dict[str, Any]) -> str:
         "> **A demonstration.** The rows are samples written by the authors of hala-factory in each source's own "
         "schema; they are not rows of those sources.\n"
     )
+
+
+def _unexpected(manifest: dict[str, Any]) -> str:
+    """What soft contracts warn of."""
+    warned = [told["warning"] for told in manifest["contracts"] if "warning" in told]
+    return "> **Not as expected.**\n" + "".join(f"> - {said}\n" for said in warned) if warned else ""
 
 
 def _table(head: list[str], lines: list[list[Any]]) -> str:

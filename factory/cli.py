@@ -154,6 +154,9 @@ def show(artifact: str, store_place: str | None, as_json: bool) -> None:
         from hala_factory import licences
 
         click.echo("\n".join(f"  {line}" for line in licences.tell(manifest["licence"])))
+    for held in manifest["contracts"]:
+        if "warning" in held:
+            click.echo(f"  warning {held['warning']}")
     click.echo()
     lines = [
         [s["name"], f"{s['rows']['in']:,}", f"{s['rows']['kept']:,}", f"{s['seconds']:.1f}"]

@@ -26,15 +26,18 @@ def expected(plan: Plan) -> Derived:
     """The licence of a corpus as it stands, or else as it is foreseen."""
     if plan.manifest is not None and plan.corpus.status == "stored" and "licence" in plan.manifest:
         return Derived.read(plan.manifest["licence"])
-    return foreseen(plan)
+    return foreseen(plan.ready, _corpora(plan))
 
 
-def foreseen(plan: Plan) -> Derived:
-    """The licence of a corpus before anything is read, with the rows of its sources as the catalog knows them."""
-    ready, parts = plan.ready, list[Part]()
+def foreseen(ready: Ready, corpora: Mapping[str, Corpus]) -> Derived:
+    """The licence of a corpus before anything is read, with the rows of its sources as the catalog knows them.
+
+    `corpora` are those of the store among the sources.
+    """
+    parts: list[Part] = []
     for use in ready.recipe.sources:
         entry = ready.sources[use.source]
-        corpus = _corpora(plan).get(use.source)
+        corpus = corpora.get(use.source)
         if corpus is not None:
             rows = sum(corpus.kept.values())
             parts += _came_with(corpus, use.limit if use.limit and use.limit < rows else None)

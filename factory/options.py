@@ -150,6 +150,8 @@ def tell_built(told: dict[str, Any]) -> None:
     click.echo(f"{told['artifact']}: {'everything is stored, nothing to do' if stored else 'built'}")
     click.echo(f"  path    {told['path']}")
     click.echo(f"  digest  {told['digest']}")
+    for warning in told.get("warnings", []):
+        click.echo(f"  warning {warning}")
 
 
 def told_rows(rows: dict[str, Any]) -> str:

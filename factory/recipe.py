@@ -54,6 +54,8 @@ class Profile(Documented):
     """Which model of the catalog answers in place of another."""
     steps: dict[str, dict[str, Any]] = Field({})
     """Fields to change, by the name of the step."""
+    contracts: tuple[Contract, ...] | None = None
+    """Contracts in place of the recipe's, where it makes too little, or something else; `[]`: none."""
 
 
 class Recipe(Documented):
@@ -93,6 +95,8 @@ class Ready(BaseModel):
     recipe: Recipe
     profile: str | None
     samples: bool
+    sliced: bool
+    """Whether only some rows of the sources are read, so that counts are not as expected of all of them."""
     sources: dict[str, Source]
     models: dict[str, str]
     """Model named by a step → model that answers."""
@@ -189,7 +193,7 @@ def load(path: Path, catalog: Loaded, profile: str | None = None, limit: int | N
     _check_models(applied, catalog, spots, faults)
     _check_benchmarks(applied, catalog, spots, faults)
     _check_steps(applied, spots, sources, faults)
-    _check_contracts(applied, document, faults)
+    _check_contracts(applied, spots, faults)
     if faults:
         raise InputError(_unique(faults))
     samples = chosen.sources == "samples"
@@ -197,6 +201,7 @@ def load(path: Path, catalog: Loaded, profile: str | None = None, limit: int | N
         recipe=applied,
         profile=profile,
         samples=samples,
+        sliced=bool(limit or chosen.limit or chosen.sources is not None),
         sources={n: s.sampled for n, s in sources.items()} if samples else sources,
         models=dict(chosen.models),
         catalog=catalog,
@@ -269,6 +274,8 @@ def _apply(
     changes: dict[str, Any] = {"steps": _overridden(recipe, profile, document, name, [])}
     if profile.version:
         changes["version"] = profile.version
+    if profile.contracts is not None:
+        changes["contracts"] = profile.contracts
     uses = tuple(profile.sources) if isinstance(profile.sources, list) else recipe.sources
     if profile.limit:
         uses = tuple(u.model_copy(update={"limit": min(profile.limit, u.limit or profile.limit)}) for u in uses)
@@ -395,15 +402,17 @@ def _check_steps(recipe: Recipe, spots: _Spots, sources: dict[str, Source], faul
             columns = {**columns, **step.writes(columns)}
 
 
-def _check_contracts(recipe: Recipe, document: yamlfile.Document, faults: list[Fault]) -> None:
+def _check_contracts(recipe: Recipe, spots: _Spots, faults: list[Fault]) -> None:
+    document = spots.document
+    head = ("profiles", str(spots.name)) if spots.profile.contracts is not None else ()
     labels = [s.label for s in recipe.steps]
     for i, contract in enumerate(recipe.contracts):
         if contract.step is not None and contract.step not in labels:
             message = f"the recipe has no step called {contract.step!r}{did_you_mean(contract.step, labels)}"
-            faults.append(document.fault(("contracts", i, "step"), message))
+            faults.append(document.fault((*head, "contracts", i, "step"), message))
         if contract.per == "language" and not any(s.step == "language" for s in recipe.steps):
             message = "no step measures languages: add a step 'language'"
-            faults.append(document.fault(("contracts", i, "per"), message))
+            faults.append(document.fault((*head, "contracts", i, "per"), message))
 
 
 def crossed(step: Step) -> list[tuple[str, str]]:

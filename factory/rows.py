@@ -110,7 +110,7 @@ def text_pairs(rows: pl.DataFrame, source: str, target: str) -> pl.DataFrame:
     """The aligned texts of two paths, one line per message: `row` (index into `rows`), `source`, `target`.
 
     For message columns the two lists are matched message by message (they have equal lengths by
-    construction); for pair rows there is one line per row.
+    construction), and a row that has none of one has no line; for pair rows there is one line per row.
     """
     rows = rows.with_row_index("row")
 
@@ -125,5 +125,7 @@ def text_pairs(rows: pl.DataFrame, source: str, target: str) -> pl.DataFrame:
 
     pairs = rows.select("row", contents(source, "source"), contents(target, "target"))
     if isinstance(pairs.schema["source"], pl.List):
+        both = pl.col("source").is_not_null() & pl.col("target").is_not_null()
+        pairs = pairs.with_columns(pl.when(both).then(pl.col(side)).alias(side) for side in ("source", "target"))
         pairs = pairs.explode("source", "target").filter(pl.col("source").is_not_null())
     return pairs.with_columns(pl.col("target").fill_null(""))

@@ -33,6 +33,8 @@ from hala_factory.step import Ask, Columns, Name, register
 from hala_factory.validation import FieldError
 
 FieldPath = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.(\*|[a-z][a-z0-9_-]*))?(\.content)?$")]
+NATIVE = "native"
+"""The column that says which rows were not translated, as they are in the language already."""
 PROMPT = filled(TRANSLATE, language=named("ar"))
 
 
@@ -49,7 +51,7 @@ class Translate(Ask):
     Some tasks are about their own words: to translate them, to count or correct them, to find a rhyme. They are
     known by the English instruction of a conversation, and `self_referential` says what becomes of them.
 
-    It writes `keep` (the column as it was), `translator` (the name of the model in the catalog, of both models where
+    It writes `keep` (the column as it was; null for `native` rows), `translator` (the name of the model in the catalog, of both models where
     the fallback model wrote a part of the row, null where nobody translated), and the measures `requests` and
     `repairs` (of all texts of the row), `task` (the kind of its first self-referential task, else empty), `routed`
     (what the policy did with it: `keep_english` or `instruction_only`, else empty), `failure` and `detail`.
@@ -86,6 +88,9 @@ class Translate(Ask):
     """What becomes of conversations with a task about its own words: `translate` them as any other, `skip` (the row
     fails, reason `self_referential`), `keep_english` (the row stays as it is), `instruction_only` (of such a task the
     instruction is translated; what is quoted, what follows the instruction, and the answer stay)."""
+    native: Name | None = None
+    """Name of a `language` step before it: rows that it found to be in the language of `to` are not asked about. They
+    pass as they are, with `native` true, and without an original and a translator."""
     keep: Name | None = None
     """Column for the originals; `messages_en` (the column and its language) if not given."""
 
@@ -99,6 +104,8 @@ class Translate(Ask):
             raise FieldError("fields", "'fields' must be texts of one column")
         if not self._instructs and len(self.fields) > 1:
             raise FieldError("fields", "'fields' names one text of a pair")
+        if self.native is not None and not self._instructs:
+            raise FieldError("native", "'native' is known of conversations; drop the pairs that are not")
         if self.self_referential != "translate" and not self._routes:
             known = "conversations in English ('messages', from: en)"
             raise FieldError("self_referential", f"'self_referential' is known of {known}; leave it out")
@@ -137,12 +144,14 @@ class Translate(Ask):
         """The translated column, the kept one, `translator`, and the measures."""
         before = columns.get(self.column, rows.MESSAGES)
         after = before
+        native: Columns = {} if self.native is None else {NATIVE: pl.Boolean()}
         if isinstance(before, pl.Struct):
             after = pl.Struct({**{f.name: f.dtype for f in before.fields}, self.to: pl.String})
         return {
             self.column: after,
             self.kept: before,
             "translator": pl.String(),
+            **native,
             **super().writes(columns),
         }
 
@@ -154,6 +163,12 @@ class Translate(Ask):
             for path in self.paths()
             if path not in known
         ]
+        if self.native is not None and f"{self.native}.label" not in columns:
+            labels = [c.removesuffix(".label") for c in columns if c.endswith(".label")]
+            hint = did_you_mean(self.native, labels) or "; there is none"
+            found.append(("native", f"no step {self.native!r} before this one measures languages{hint}"))
+        if self.native is not None and NATIVE in columns:
+            found.append(("native", f"the rows have a column {NATIVE!r} already; only one step may say it"))
         return found + taken(self.kept, columns)
 
     def measures(self) -> Columns:
@@ -222,12 +237,15 @@ class Translate(Ask):
         matched = frame.select(index).join(by_row, on="row", how="left", maintain_order="left")
         matched = matched.with_columns(pl.col("row_task").fill_null(""), pl.col("requests", "repairs").fill_null(0))
         old, new = frame.get_column(self.column), matched.get_column("new")
+        native = frame.with_columns(self._is_native().alias(NATIVE)).get_column(NATIVE)
+        told = [] if self.native is None else [native]
         return frame.with_columns(
-            old.alias(self.kept),
+            pl.when(~native).then(old).alias(self.kept),
+            *told,
             new.zip_with(matched.get_column("texts").is_not_null(), old.cast(new.dtype)).alias(self.column)
             if self._instructs
             else self._paired(frame, new),
-            matched.select(self._translator(called)).to_series().alias("translator"),
+            pl.when(~native).then(matched.select(self._translator(called)).to_series()).alias("translator"),
             *(matched.get_column(m).alias(f"{self.label}.{m}") for m in ("requests", "repairs", "failure", "detail")),
             matched.get_column("row_task").alias(f"{self.label}.task"),
             matched.select(self._routed()).to_series().alias(f"{self.label}.routed"),
@@ -248,13 +266,20 @@ class Translate(Ask):
             .otherwise(pl.lit(called["model"]))
         )
 
+    def _is_native(self) -> pl.Expr:
+        """Whether rows were found to be in the language of `to`."""
+        if self.native is None:
+            return pl.lit(False)
+        return (pl.col(f"{self.native}.label") == self.to).fill_null(False)
+
     def _long(self, frame: pl.DataFrame) -> pl.DataFrame:
         """One line per message or pair.
 
         `row`, `number` (from 1), `role`, `whole`, `said` (its text), `task` and `row_task`, and `text`: what is to be
         translated of it, null where nothing is.
         """
-        rows_ = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), pl.col(self.column).alias("whole"))
+        index = pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")
+        rows_ = frame.select(index, pl.col(self.column).alias("whole"), native=self._is_native())
         none = pl.lit(None, pl.String)
         if not self._instructs:
             text = pl.col("whole").struct.field(self._parts[0])
@@ -272,7 +297,7 @@ class Translate(Ask):
                 pl.int_range(1, pl.len() + 1).over("row").alias("number"),
                 role.alias("role"),
                 message.field("content").alias("said"),
-                pl.when(wanted).then(message.field("content")).alias("text"),
+                pl.when(wanted & ~pl.col("native")).then(message.field("content")).alias("text"),
             )
         )
         return routed(said, self.self_referential) if self._routes else said.with_columns(task=none, row_task=none)

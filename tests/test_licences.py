@@ -275,7 +275,7 @@ def hala() -> Derived:
     """The full recipe, all seven English sets and the translator, with the teacher that the translator learnt from."""
     ready = recipe.load(HERE / "recipes" / "arabic-instruct-v1.yaml", CATALOG)
     teacher = model_part("command-a-translate", CATALOG.catalog.models["command-a-translate"])
-    return derive([*foreseen(ready).parts, teacher])
+    return derive([*foreseen(ready, {}).parts, teacher])
 
 
 def test_the_full_hala_recipe_derives_what_is_known_of_it() -> None:

@@ -31,7 +31,7 @@ from hala_factory.run.files import row_count
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.passing import Job, filter_shard
 from hala_factory.run.predicting import note_paid, predict
-from hala_factory.run.rates import hold
+from hala_factory.run.rates import hold, warnings_of
 from hala_factory.run.shards import Crew
 from hala_factory.run.sourcing import SourceJob, read_source
 from hala_factory.step import Ask, Columns, Step
@@ -85,7 +85,7 @@ def _build(
     bill = Bill()
     manifest = plan.manifest if plan.corpus.status == "stored" else None
     if manifest is not None:
-        hold(plan, manifest["rates"])  # a contract may be newer than the version
+        held = hold(plan, manifest["rates"])  # a contract may be newer than the version
         require_commercial(plan, Derived.read(manifest["licence"]))
     if manifest is None:
         sources = [s for s in plan.stages if s.kind == "source"]
@@ -107,6 +107,7 @@ def _build(
         started = time.monotonic()
         watcher.begins(plan.corpus, None)
         manifest = _corpus(plan, asked | bill.told(), report=report)
+        held = manifest["contracts"]
         count = manifest["rows"]["kept"]
         told.append(_told(plan.corpus, "run", count, count, time.monotonic() - started))
         watcher.ends(plan.corpus, told[-1])
@@ -125,6 +126,7 @@ def _build(
         "rows": manifest["rows"],
         "stages": told,
         "generation": asked | bill.told(),
+        "warnings": warnings_of(held),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from hala_factory import contracts, rows
+from hala_factory.contracts import Breach, Contract
 from hala_factory.errors import BuildError
 from hala_factory.plan import Plan
 from hala_factory.run.ledger import Ledger
@@ -91,11 +92,13 @@ def _length(number: int) -> str:
 def hold(plan: Plan, found: contracts.Rates) -> list[dict[str, Any]]:
     """Hold the recipe's contracts against the rates of its build; what the manifest says of them.
 
-    Raises BuildError with the table that shows why, when one is broken.
+    A soft contract that is broken is told with its `broken` groups. Raises BuildError with the table that shows why,
+    when another one is.
     """
     asked = plan.ready.recipe.contracts
     last = _last(plan)
-    broken = contracts.breaches(asked, found, last["rates"] if last else None)
+    every = contracts.breaches(asked, found, last["rates"] if last else None, counted=not plan.ready.sliced)
+    broken = [b for b in every if not b.contract.soft]
     against = f"{last['name']}@{last['version']}" if last else None
     if broken:
         which = [c for c in asked if any(b.contract is c for b in broken)]
@@ -107,7 +110,17 @@ def hold(plan: Plan, found: contracts.Rates) -> list[dict[str, Any]]:
             f"{'is' if len(which) == 1 else 'are'} broken{compared}; nothing was published\n{told}\n\n"
             f"{table(head, lines)}"
         )
-    return [{"contract": c.model_dump(mode="json", exclude_none=True), "against": against} for c in asked]
+    return [_told(c, against, [b for b in every if b.contract is c]) for c in asked]
+
+
+def _told(contract: Contract, against: str | None, broken: list[Breach]) -> dict[str, Any]:
+    told = {"contract": contract.model_dump(mode="json", exclude_none=True), "against": against}
+    return told | ({"broken": [b.told() for b in broken], "warning": contracts.warning(broken)} if broken else {})
+
+
+def warnings_of(held: list[dict[str, Any]]) -> list[str]:
+    """What soft contracts warn of, as the manifest tells it."""
+    return [told["warning"] for told in held if "warning" in told]
 
 
 def _last(plan: Plan) -> dict[str, Any] | None:

@@ -180,7 +180,7 @@ def _as_seen(frame: pl.DataFrame, steps: Sequence[Step], step: Ask) -> pl.DataFr
         column = getattr(later, "column", "messages")
         kept = getattr(later, "kept", None) or getattr(later, "keep", None)
         if isinstance(later, Ask) and column in later.writes({}) and isinstance(kept, str) and kept in frame.columns:
-            frame = frame.with_columns(pl.col(kept).alias(column)).drop(kept)
+            frame = frame.with_columns(pl.coalesce(kept, column).alias(column)).drop(kept)  # native rows have none
     return frame
 
 
