@@ -14,7 +14,7 @@ from hala_factory.licences import Derived, Part, derive, forbidden_commerce
 from hala_factory.lineage import through
 from hala_factory.plan import Plan
 from hala_factory.reader import Corpus
-from hala_factory.recipe import Ready
+from hala_factory.recipe import Ready, SourceUse
 from hala_factory.step import Ask
 
 SIGNED = ("translator", "teacher")
@@ -42,7 +42,7 @@ def foreseen(ready: Ready, corpora: Mapping[str, Corpus]) -> Derived:
             rows = sum(corpus.kept.values())
             parts += _came_with(corpus, use.limit if use.limit and use.limit < rows else None)
             continue
-        counts = _sizes(entry, None if ready.samples else use.limit, sample=ready.samples)
+        counts = _sizes(entry, use, sample=ready.samples)
         parts += [_part(use.source, entry, licence, rows) for licence, rows in counts.items()]
     return derive(_merged([*parts, *_models(ready, {})]), ready.recipe.licence_override)
 
@@ -113,14 +113,19 @@ def _merged(parts: Iterable[Part]) -> list[Part]:
     return list(found.values())
 
 
-def _sizes(entry: Source, limit: int | None, *, sample: bool) -> Mapping[str, int | None]:
+def _sizes(entry: Source, use: SourceUse, *, sample: bool) -> Mapping[str, int | None]:
     """Rows of a source by licence, as far as the catalog knows them before they are read."""
     if sample or not entry.subsets:
-        return {entry.licence: None if sample else _least(entry.size, limit)}
+        return {entry.licence: None if sample else _least(entry.size, use.limit)}
+    taken = use.where.get(entry.subset) if entry.subset else None
+    named = None if taken is None else {str(part) for part in (taken if isinstance(taken, list) else [taken])}
     sizes: dict[str, int | None] = {}
-    for subset in entry.subsets.values():
+    for name, subset in entry.subsets.items():
+        if named is not None and name not in named:
+            continue
         before = sizes.get(subset.licence, 0)
-        sizes[subset.licence] = None if before is None or subset.rows is None or limit else before + subset.rows
+        rows = None if use.limit else subset.rows
+        sizes[subset.licence] = None if before is None or rows is None else before + rows
     return sizes
 
 

@@ -38,7 +38,7 @@ class SelfDestruction(Filter):
         "kept": "Answer politely: Where is the station? → أجب بلطف: أين المحطة؟",
         "dropped": "Fix the spelling: Wher is teh station? → صحح الإملاء: أين المحطة؟",
     }
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     judged_by: ClassVar[tuple[str, ...]] = ("tasks", "drop_echo")
 
     step: Literal["self_destruction"] = "self_destruction"
@@ -99,7 +99,8 @@ class SelfDestruction(Filter):
 def _turns(frame: pl.DataFrame, source: str, target: str) -> pl.DataFrame:
     """Every user message with the answer behind it, of both sides: `row`, `asked_…`, `answer_…`."""
     content, role = pl.element().struct.field("content").fill_null(""), pl.element().struct.field("role")
-    each = frame.with_row_index("row").select(
+    both = pl.col(source).is_not_null() & pl.col(target).is_not_null()  # what is native has no original
+    each = frame.with_row_index("row").filter(both).select(
         "row",
         roles=pl.col(source).list.eval(role),
         asked_source=pl.col(source).list.eval(content),

@@ -29,6 +29,7 @@ SHAREGPT, MESSAGES = {"conversation": "conversations"}, {"conversation": "messag
 ORCA = {"system": "system_prompt", "prompt": "question", "response": "response"}
 SOURCES = [
     ("open-orca", "Open-Orca/OpenOrca", "MIT", ORCA, 4_233_915),
+    ("open-orca-qa", "Open-Orca/OpenOrca", "MIT", {"prompt": "question", "response": "response"}, 4_233_915),
     ("hermes-3", "NousResearch/Hermes-3-Dataset", "Apache-2.0", SHAREGPT, 959_000),
     ("scp-116k", "EricLu/SCP-116K", "conflict", {"prompt": "problem", "response": "matched_solution"}, 116_756),
     ("realign-alpaca", "GAIR/ReAlign-Alpaca", "unknown", {"conversation": "items"}, 52_000),
@@ -49,6 +50,8 @@ SOURCES = [
     ),
     ("opus-100", "Helsinki-NLP/opus-100", "unknown", {"en": "translation.en", "ar": "translation.ar"}, 1_000_000),
     ("opus-100-test", "Helsinki-NLP/opus-100", "unknown", {"en": "translation.en", "ar": "translation.ar"}, 2_000),
+    ("bilingual-orca", None, "inherited", {"en": "translation.en", "ar": "translation.ar"}, 810_000),
+    ("bilingual-opus", None, "inherited", {"en": "translation.en", "ar": "translation.ar"}, 439_592),
 ]
 TULU_PARTS = [
     ("ai2-adapt-dev/flan_v2_converted", "unknown", 89_982),
@@ -74,7 +77,10 @@ TULU_PARTS = [
 MODELS = [
     ("command-a-translate", "CohereLabs/command-a-translate-08-2025", "vllm", "CC-BY-NC-4.0"),
     ("command-a-translate-fp8", None, "vllm", "CC-BY-NC-4.0"),
-    ("hala-translator-1.2b", "hammh0a/Hala-1.2B-EN-AR-Translator", "vllm", "CC-BY-NC-4.0"),
+    ("hala-translator-1.2b", None, "vllm", "CC-BY-NC-4.0"),
+    ("hala-1.2b-en-ar-translator", "hammh0a/Hala-1.2B-EN-AR-Translator", "vllm", "CC-BY-NC-4.0"),
+    ("tiny-teacher", None, "vllm", "Apache-2.0"),
+    ("tiny-translator", None, "vllm", "Apache-2.0"),
     ("judge", "Qwen/Qwen2.5-3B-Instruct", "vllm", "unknown"),
     ("lfm2-350m", "LiquidAI/LFM2-350M", "vllm", "lfm1.0"),
     ("lfm2-700m", "LiquidAI/LFM2-700M", "vllm", "lfm1.0"),
@@ -82,6 +88,7 @@ MODELS = [
     ("fanar-1-9b-instruct", "QCRI/Fanar-1-9B-Instruct", "vllm", "unknown"),
     ("opus-mt-en-ar", "Helsinki-NLP/opus-mt-en-ar", "local", "Apache-2.0"),
     ("recorded-samples", None, "recorded", "Apache-2.0"),
+    ("recorded-verdicts", None, "recorded", "Apache-2.0"),
 ]
 BENCHMARKS = [
     ("alghafa", "OALL/AlGhafa-Arabic-LLM-Benchmark-Native", "test", "unknown"),
@@ -143,7 +150,7 @@ def test_only_the_aya_part_of_tulu_is_in_many_languages():
 
 def test_the_teacher_is_quantised_by_a_scheme_that_is_only_inferred():
     teacher = CATALOG.models["command-a-translate-fp8"]
-    assert teacher.ref == "hala-teacher-fp8@1.0.0"
+    assert teacher.ref == "hala-teacher-fp8"
     recipe = load(LOADED.folder / "recipes" / "hala-teacher-fp8.yaml", LOADED).recipe
     assert (recipe.base, recipe.steps[0].scheme) == ("command-a-translate", "FP8_DYNAMIC")
     assert "inferred" in teacher.note

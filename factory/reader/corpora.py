@@ -208,7 +208,7 @@ def _pairs(taken: pl.DataFrame, sides: dict[str, str]) -> pl.DataFrame:
         detail=pl.coalesce("detail", pl.when(unmatched).then(pl.format("{} and {} messages", *heights))),
         native=ones.is_null() | others.is_null(),
     )
-    fine = pl.col("reason").is_null()
+    fine = pl.col("reason").is_null() & (pl.coalesce(ones, others).list.len() > 0)  # a row without messages is told
     whole = whole.with_columns(
         one=pl.when(fine).then(pl.coalesce(ones, others)), other=pl.when(fine).then(pl.coalesce(others, ones))
     )
