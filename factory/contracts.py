@@ -180,8 +180,8 @@ def table(broken: list[Breach]) -> tuple[list[str], list[list[str]]]:
             case "kept":
                 found, asked = f"{breach.found:,.0f} kept", f"≥ {breach.bound:,.0f}"
             case "expected":
-                least, most = breach.contract.expected or (0, 0)
-                found, asked = f"{breach.found:,.0f} kept", f"{least:,.0f} to {most:,.0f}"
+                low, high = contract.expected or (0, 0)
+                found, asked = f"{breach.found:,.0f} kept", f"{low:,.0f} to {high:,.0f}"
             case "change":
                 now = _percent(share(counts, "dropped", contract.step))
                 found, asked = f"{now} dropped, was {_percent(breach.before or 0)}", f"± {_percent(breach.bound)}"

@@ -133,6 +133,12 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None, list[st
     ({"max_drop_change": 0.1}, counts(100, 31), counts(100, 20), ["change"]),
     ({"max_drop_change": 0.1}, counts(100, 9), counts(100, 20), ["change"]),
     ({"max_drop_change": 0.1}, counts(100, 30), counts(100, 20), []),
+    ({"expect_rows": 100}, counts(105, 0), None, []),
+    ({"expect_rows": 100}, counts(106, 0), None, ["expected"]),
+    ({"expect_rows": 100}, counts(94, 0), None, ["expected"]),
+    ({"expect_rows": 100, "within": 0}, counts(101, 1), None, []),
+    ({"expect_rows": 100, "within": 0}, counts(101, 0), None, ["expected"]),
+    ({"expect_rows": 1}, counts(0), None, ["expected"]),
     ({"max_drop_change": 0.1}, counts(100, 90), counts(99, 20), []),
     ({"max_drop_change": 0.1}, counts(100, 90), None, []),
     ({"min_kept": 10}, counts(12, 3), None, ["kept"]),
@@ -145,3 +151,99 @@ def test_bounds_are_reached_and_not_crossed(
 ) -> None:
     last = {"corpus": {"all": before}} if before else None
     assert [b.what for b in breaches((Contract(**contract),), {"corpus": {"all": now}}, last)] == broken
+
+
+# ---- Counts that are expected, and soft contracts ----
+
+EXPECTED = {"per": "source", "group": "few", "expect_rows": 100, "within": 0.1}
+
+
+def test_rows_that_are_not_as_expected_fail_the_build(workshop: Workshop) -> None:
+    with_lengths(workshop, 10, EXPECTED)
+    said = workshop.run("build", "recipe.yaml", "--quiet", "--workers", "1")
+    assert said.code == 1
+    assert said.err == snapshot("""\
+small@dev: 1 of 1 contracts of the recipe is broken; nothing was published
+  100 of the rows of few are kept, give or take 10 %
+
+group  rows in  found     asked      most by
+few    120      120 kept  90 to 110
+""")
+    assert not workshop.corpus().exists()
+
+
+WARNING = "100 of the rows of few are kept, give or take 10 %: few: 120 kept, asked 90 to 110"
+
+
+def test_a_soft_contract_that_is_broken_is_told_everywhere_and_stops_nothing(workshop: Workshop) -> None:
+    with_lengths(workshop, 10, {**EXPECTED, "soft": True}, {"per": "source", "max_drop_share": 0.5, "soft": True})
+    assert workshop.build()["warnings"] == [WARNING]
+    broken, held = workshop.manifest()["contracts"]
+    assert (broken["warning"], [b["group"] for b in broken["broken"]]) == (WARNING, ["few"])
+    assert "warning" not in held
+    for page in ("README.md", "report.html"):
+        assert WARNING in (workshop.corpus() / page).read_text(encoding="utf-8")
+        assert "Not as expected" in (workshop.corpus() / page).read_text(encoding="utf-8")
+    assert f"warning {WARNING}" in workshop.run("show", "small@dev").out
+    assert f"warning {WARNING}" in workshop.run("build", "recipe.yaml", "--quiet").out  # stored, and told again
+    assert workshop.build()["warnings"] == [WARNING]
+
+
+def test_a_group_that_has_no_rows_at_all_is_held_to_its_contract(workshop: Workshop) -> None:
+    with_lengths(workshop, 0, {"per": "source", "group": "none", "min_kept": 1, "soft": True})
+    (warning,) = workshop.build()["warnings"]
+    assert warning == "at least 1 of the rows of none are kept: none: 0 kept, asked ≥ 1"
+
+
+PROFILES = {
+    "samples": {"sources": "samples"},
+    "slice": {"limit": 150},
+    "fewer": {"sources": [{"source": "few"}]},
+    "looser": {"steps": {"length": {"min_chars": 1}}},
+    "none": {"contracts": []},
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--profile", "samples"], 0),
+        (["--profile", "slice"], 0),
+        (["--profile", "fewer"], 0),
+        (["--limit", "150"], 0),
+        (["--profile", "looser"], 1),
+        (["--profile", "none"], 0),
+        ([], 1),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_expected_counts_are_judged_only_where_all_rows_are_read(
+    workshop: Workshop, words: list[str], code: int
+) -> None:
+    with_lengths(workshop, 10, EXPECTED, profiles=PROFILES)
+    workshop.catalog({n: {"path": f"{n}.jsonl", "sample": {"path": f"{n}.jsonl"}} for n in ("many", "few")})
+    assert workshop.run("build", "recipe.yaml", "--quiet", *words).code == code
+
+
+@pytest.mark.parametrize(
+    ("contract", "message"),
+    [
+        ({"max_drop_share": 0.5, "within": 0.1}, "'within' is of 'expect_rows': say how many rows are expected"),
+        ({"expect_rows": 5, "group": "few"}, "'group' needs 'per: source', 'language' or 'length'"),
+        ({"expect_rows": 0}, "expect_rows: expected at least 1, found 0"),
+    ],
+)
+def test_an_expectation_that_says_nothing_is_told_by_check(
+    workshop: Workshop, contract: dict[str, Any], message: str
+) -> None:
+    with_lengths(workshop, 0, contract)
+    said = workshop.run("check", "recipe.yaml")
+    assert said.code == 2
+    assert message in said.err
+
+
+def test_a_profiles_own_contracts_are_checked_where_they_stand(workshop: Workshop) -> None:
+    with_lengths(workshop, 0, profiles={"other": {"contracts": [{"max_drop_share": 0.5, "step": "lenght"}]}})
+    said = workshop.run("check", "recipe.yaml")
+    assert said.code == 2
+    assert "did you mean 'length'?" in said.err

@@ -39,7 +39,7 @@ DIRT = {
     "placeholder_input": {"chat_shape.placeholder_input"},
     "null": {"source.null"},
     "wrong_language": {"language.language"},
-    "native_arabic": {"language.language"},
+    "native_arabic": {"kept"},
     "role_order": {"chat_shape.role_order"},
     "end_of_text_tail": {"kept"},
     "junk_symbols": {"language.language", "gopher_quality.too_few_alphabetic_words"},
@@ -137,8 +137,21 @@ def test_good_english_rows_reach_the_translator(demo: dict[str, Any]) -> None:
     assert clean == []
 
 
+def test_native_arabic_is_kept_as_it_was_and_says_so(demo: dict[str, Any]) -> None:
+    native = demo["kept"].filter("native")
+    assert {(r["source"], r["subset"]) for r in native.iter_rows(named=True)} == {
+        ("tulu-3", "ai2-adapt-dev/tulu_v3.9_aya_100k")
+    }
+    written = {d["messages"][0]["content"]: d["messages"] for d in lines("written/tulu-3.jsonl") if d["messages"]}
+    assert native.height == 3
+    for row in native.iter_rows(named=True):
+        assert row["messages"] == written[row["messages"][0]["content"]]
+        assert (row["messages_en"], row["translator"]) == (None, None)
+        assert row["language_ar.label"] == "ar"
+
+
 def test_the_english_stands_beside_the_arabic_with_model_and_licence(demo: dict[str, Any]) -> None:
-    kept = demo["kept"]
+    kept = demo["kept"].filter(~pl.col("native"))
     assert set(kept["translator"]) == {"recorded-samples"}
     assert set(kept["licence"]) == {"Apache-2.0"}
     for row in kept.iter_rows(named=True):

@@ -14,7 +14,7 @@ from hala_factory import catalog, recipe
 from hala_factory.errors import InputError
 from hala_factory.inheriting import foreseen, model_part
 from hala_factory.licence_table import TABLE, known
-from hala_factory.licences import CANDIDATES, Derived, Override, Part, carries, derive, forced, refusal, signed
+from hala_factory.licences import CANDIDATES, Derived, Override, Part, carries, derive, forbidden_commerce, forced, refusal, signed
 from tests.workshop import Workshop, alpaca, answers
 
 HERE = Path(__file__).resolve().parents[1]
@@ -26,6 +26,7 @@ OPEN = "unknown"
 
 SOURCES = [  # name, licence of its rows, what a corpus of them alone is under
     ("open-orca", "MIT", "MIT"),
+    ("open-orca-qa", "MIT", "MIT"),
     ("hermes-3", "Apache-2.0", "Apache-2.0"),
     ("scp-116k", "conflict", "CC-BY-NC-SA-4.0"),
     ("realign-alpaca", "unknown", OPEN),
@@ -34,6 +35,8 @@ SOURCES = [  # name, licence of its rows, what a corpus of them alone is under
     ("synthetic-instruct", "unknown", OPEN),
     ("opus-100", "unknown", OPEN),
     ("opus-100-test", "unknown", OPEN),
+    ("bilingual-orca", "inherited", OPEN),  # its rows say their own, see test_refs
+    ("bilingual-opus", "inherited", OPEN),
 ]
 SUBSETS = [  # of tulu-3, by licence: parts, rows as far as they are known
     ("Apache-2.0", 1, 7_132),
@@ -45,6 +48,9 @@ MODELS = [  # name, its licence, what it writes counts as
     ("command-a-translate", "CC-BY-NC-4.0", "CC-BY-NC-4.0"),
     ("command-a-translate-fp8", "CC-BY-NC-4.0", "CC-BY-NC-4.0"),
     ("hala-translator-1.2b", "CC-BY-NC-4.0", "CC-BY-NC-4.0"),
+    ("hala-1.2b-en-ar-translator", "CC-BY-NC-4.0", "CC-BY-NC-4.0"),
+    ("tiny-teacher", "Apache-2.0", "Apache-2.0"),
+    ("tiny-translator", "Apache-2.0", "Apache-2.0"),
     ("judge", "unknown", OPEN),
     ("lfm2-350m", "lfm1.0", OPEN),
     ("lfm2-700m", "lfm1.0", OPEN),
@@ -52,6 +58,7 @@ MODELS = [  # name, its licence, what it writes counts as
     ("fanar-1-9b-instruct", "unknown", OPEN),
     ("opus-mt-en-ar", "Apache-2.0", "Apache-2.0"),
     ("recorded-samples", "Apache-2.0", "Apache-2.0"),
+    ("recorded-verdicts", "Apache-2.0", "Apache-2.0"),
 ]
 BENCHMARKS = [
     ("alghafa", "unknown"),
@@ -465,3 +472,69 @@ def test_the_rows_that_a_fallback_model_did_not_write_are_not_counted_as_its_own
     told = workshop.manifest()["licence"]
     assert {p["name"]: p["rows"] for p in told["parts"] if p["kind"] == "model"} == {"first": 4, "second": 1}
     assert told["licence"] == "CC-BY-NC-4.0"
+
+
+# ---- Commercial use ----
+
+FREE = [  # licences of two sources and of the translator, what is said against them
+    (("MIT", "CC-BY-SA-4.0"), "Apache-2.0", None),
+    (("MIT", "ODC-By-1.0"), "gemma", None),  # its outputs are free; the terms are told
+    (("MIT", "CC-BY-NC-4.0"), "CC0-1.0", "4 rows of s1 (CC-BY-NC-4.0): CC-BY-NC-4.0 is non-commercial"),
+    (("MIT", "CC-BY-NC-SA-4.0"), "CC0-1.0", "4 rows of s1 (CC-BY-NC-SA-4.0): CC-BY-NC-SA-4.0 is non-commercial"),
+    (("MIT", "unknown"), "CC0-1.0", "4 rows of s1 (unknown): no licence is known"),
+    (("MIT", "somebody's own"), "CC0-1.0", "the table of licences does not have it"),
+    (("MIT", "MIT"), "CC-BY-NC-4.0", "written or chosen by people (CC-BY-NC-4.0): CC-BY-NC-4.0 is non-commercial"),
+    (("MIT", "MIT"), "lfm1.0", "its licence says nothing that is known here about what it writes"),
+]
+
+
+@pytest.mark.parametrize(("sources", "translator", "against"), FREE)
+def test_a_corpus_that_must_be_free_for_commerce_is_built_of_nothing_else(
+    workshop: Workshop, sources: tuple[str, ...], translator: str, against: str | None
+) -> None:
+    mixed(workshop, *sources, commercial_use=True)
+    page = workshop.folder / "catalog.yaml"
+    page.write_text(page.read_text().replace("licence: CC0-1.0\n    by", f"licence: {translator}\n    by"))
+    said = workshop.run("build", "recipe.yaml", "--quiet", "--workers", "1")
+    assert said.code == (0 if against is None else 1)
+    if against is not None:
+        assert "the recipe asks for 'commercial_use', and the corpus would not allow it" in said.err
+        assert against in said.err
+        assert not workshop.corpus().exists()
+        assert not list(Path("store/stages").glob("translate-*"))  # no model was asked
+
+
+def test_no_signature_makes_rows_free_for_commerce(workshop: Workshop) -> None:
+    mixed(workshop, "MIT", "unknown", commercial_use=True, licence_override=SIGNED)
+    assert workshop.run("build", "recipe.yaml", "--quiet").code == 1
+
+
+def test_a_version_that_stands_is_held_to_commercial_use_too(workshop: Workshop) -> None:
+    mixed(workshop, "MIT", "CC-BY-NC-4.0")
+    workshop.build()
+    mixed(workshop, "MIT", "CC-BY-NC-4.0", commercial_use=True)
+    said = workshop.run("build", "recipe.yaml", "--quiet")
+    assert said.code == 1
+    assert "4 rows of s1 (CC-BY-NC-4.0): CC-BY-NC-4.0 is non-commercial" in said.err
+
+
+def test_rows_that_where_leaves_out_are_no_hindrance(workshop: Workshop) -> None:
+    rows = [{**r, "kind": "a" if i % 2 else "b"} for i, r in enumerate(alpaca(8))]
+    workshop.rows("s.jsonl", rows)
+    subsets = {"a": {"licence": "MIT", "rows": 4}, "b": {"licence": "CC-BY-NC-4.0", "rows": 4}}
+    workshop.catalog({"s": {"path": "s.jsonl", "subset": "kind", "subsets": subsets}})
+    workshop.recipe([{"source": "s", "where": {"kind": ["a"]}}], [], commercial_use=True)
+    told = workshop.run("plan", "recipe.yaml", "--json").json["licence"]
+    assert (told["licence"], told["conflicts"]) == ("MIT", [])
+    assert [(p["licence"], p["rows"]) for p in told["parts"]] == [("MIT", 4)]
+    assert workshop.build()["rows"]["kept"] == 4
+
+
+def test_the_permissive_recipe_reads_nothing_that_forbids_commerce() -> None:
+    ready = recipe.load(HERE / "recipes" / "arabic-instruct-permissive-v1.yaml", CATALOG)
+    made = foreseen(ready, {})
+    assert ready.recipe.commercial_use
+    assert forbidden_commerce(made) == []
+    assert (made.licence, made.conflicts) == ("ODC-By-1.0", ())
+    assert [name for name, *_ in ((p.name, p.rows) for p in forced(made.parts)["terms"])] == ["open-orca"]
+    assert any("may not be used to develop models that compete" in o for o in made.obligations)
