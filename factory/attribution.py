@@ -18,7 +18,10 @@ def render(manifest: dict[str, Any]) -> str:
     ]
     models = [part for part in told["parts"] if part["kind"] == "model"]
     if models:
-        blocks += ["## Models that wrote or chose rows", *(_model(p, manifest["lock"]["models"], locked) for p in models)]
+        blocks += [
+            "## Models that wrote or chose rows",
+            *(_model(p, manifest["lock"]["models"], locked) for p in models),
+        ]
     blocks += ["## What their licences ask", _asked(told)]
     return "\n\n".join(blocks) + "\n"
 

@@ -114,7 +114,9 @@ def _sources(manifest: dict[str, Any]) -> str:
         direct = source in lock and "corpus" not in lock[source]
         came = [entry for entry in lock.values() if source in entry.get("origins", {})]
         places = [lock[source]["hub"] or "files"] if direct else []
-        licences = {p["licence"] for p in manifest["licence"]["parts"] if p["kind"] == "source" and p["name"] == source}
+        licences = {
+            p["licence"] for p in manifest["licence"]["parts"] if p["kind"] == "source" and p["name"] == source
+        }
         gone = sum(counts["dropped"].values())
         lines.append(
             [

@@ -100,11 +100,15 @@ def _turns(frame: pl.DataFrame, source: str, target: str) -> pl.DataFrame:
     """Every user message with the answer behind it, of both sides: `row`, `asked_…`, `answer_…`."""
     content, role = pl.element().struct.field("content").fill_null(""), pl.element().struct.field("role")
     both = pl.col(source).is_not_null() & pl.col(target).is_not_null()  # what is native has no original
-    each = frame.with_row_index("row").filter(both).select(
-        "row",
-        roles=pl.col(source).list.eval(role),
-        asked_source=pl.col(source).list.eval(content),
-        asked_target=pl.col(target).list.eval(content),
+    each = (
+        frame.with_row_index("row")
+        .filter(both)
+        .select(
+            "row",
+            roles=pl.col(source).list.eval(role),
+            asked_source=pl.col(source).list.eval(content),
+            asked_target=pl.col(target).list.eval(content),
+        )
     )
     said = each.explode("roles", "asked_source", "asked_target", empty_as_null=False)
     following = [pl.col(f"asked_{s}").shift(-1).over("row").alias(f"answer_{s}") for s in ("source", "target")]

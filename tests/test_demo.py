@@ -79,7 +79,7 @@ def fates(demo: dict[str, Any], column: str) -> dict[str, str]:
     for row in demo["lost"].iter_rows(named=True):
         found |= {m["content"]: f"{row['step']}.{row['reason']}" for m in row[column] or []}
     for row in demo["kept"].iter_rows(named=True):
-        found |= {m["content"]: "kept" for m in row[column]}
+        found |= {m["content"]: "kept" for m in row[column] or []}
     return found
 
 

@@ -14,7 +14,18 @@ from hala_factory import catalog, recipe
 from hala_factory.errors import InputError
 from hala_factory.inheriting import foreseen, model_part
 from hala_factory.licence_table import TABLE, known
-from hala_factory.licences import CANDIDATES, Derived, Override, Part, carries, derive, forbidden_commerce, forced, refusal, signed
+from hala_factory.licences import (
+    CANDIDATES,
+    Derived,
+    Override,
+    Part,
+    carries,
+    derive,
+    forbidden_commerce,
+    forced,
+    refusal,
+    signed,
+)
 from tests.workshop import Workshop, alpaca, answers
 
 HERE = Path(__file__).resolve().parents[1]

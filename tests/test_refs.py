@@ -234,12 +234,8 @@ def taken(made: list[dict[str, Any]]) -> pl.DataFrame:
 @given(st.lists(ROW, min_size=1, max_size=6))
 @settings(max_examples=150, deadline=None)
 def test_every_message_is_a_pair_or_a_line_in_the_ledger(made: list[dict[str, Any]]) -> None:
-    told = corpora.to_rows(
-        taken(made), name="corpus", source=SOURCE, corpus=CORPUS, where=mapping.conditions({})
-    )
-    again = corpora.to_rows(
-        taken(made), name="corpus", source=SOURCE, corpus=CORPUS, where=mapping.conditions({})
-    )
+    told = corpora.to_rows(taken(made), name="corpus", source=SOURCE, corpus=CORPUS, where=mapping.conditions({}))
+    again = corpora.to_rows(taken(made), name="corpus", source=SOURCE, corpus=CORPUS, where=mapping.conditions({}))
     assert told.equals(again)
     by_row = told.partition_by("record", as_dict=True)
     assert len(by_row) == len(made)
