@@ -42,7 +42,7 @@ class Contract(Documented):
     within: Share | None = None
     """By which share of them the kept rows may differ from `expect_rows`; 0.05 if not given."""
     soft: bool = False
-    """A break is told as a warning, in the build's answer, the manifest, the card and the report, and stops nothing."""
+    """A break is told as a warning, in the build's answer, manifest, card and report, and stops nothing."""
     min_rows: Annotated[int, Field(ge=1)] = 100
     """Shares are judged in groups of at least so many rows: one row is 1 % of this."""
 

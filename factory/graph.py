@@ -108,7 +108,7 @@ def refs(ready: Ready | ReadyModel) -> list[str]:
     found: list[str | None] = []
     held = ready.catalog.catalog
     if isinstance(ready, Ready):
-        found += [getattr(entry, "ref", None) for entry in ready.sources.values()]
+        found += [entry.ref for entry in ready.sources.values()]
         asks = [step for step in ready.recipe.steps if isinstance(step, Ask)]
         found += [ready.model(name)[1].ref for step in asks for name in step.asked().values()]
     else:
@@ -116,7 +116,7 @@ def refs(ready: Ready | ReadyModel) -> list[str]:
         for step in ready.recipe.steps:
             found += [held.models[name].ref for name in step.models().values()]
             for rows in step.data().values():
-                found += [rows.corpus, getattr(held.sources[rows.source], "ref", None) if rows.source else None]
+                found += [rows.corpus, held.sources[rows.source].ref if rows.source else None]
     return list(dict.fromkeys(ref for ref in found if ref))
 
 

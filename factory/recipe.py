@@ -47,7 +47,8 @@ class Profile(Documented):
     version: str | None = Field(None, pattern=VERSION)
     """Version to build; `dev` may be rebuilt."""
     sources: Literal["samples"] | list[SourceUse] | None = None
-    """`samples`: read every source's `sample:` instead of the source itself; a corpus of the store is read as it is."""
+    """`samples`: read every source's `sample:` instead of the source itself; corpora of the store are read as they
+    are."""
     limit: int | None = Field(None, ge=1)
     """At most so many rows of every source."""
     models: dict[str, str] = Field({})
@@ -80,8 +81,8 @@ class Recipe(Documented):
     licence_override: Override | None = None
     """A person's signature under publishing the corpus although its licences are in conflict."""
     commercial_use: bool = False
-    """Whether the corpus must be free for commercial use: a build stops before it asks a model when a source's rows, or
-    a model that writes or chooses them, forbid it or do not say."""
+    """Whether the corpus must be free for commercial use: a build stops before it asks a model when a source's rows,
+    or a model that writes or chooses them, forbid it or do not say."""
     exports: tuple[Export, ...] = ("messages",)
     """Forms to publish: `messages` is ours, `conversations` is ShareGPT's (from, value) as Hala publishes it."""
     profiles: dict[Key, Profile] = Field({})

@@ -51,10 +51,11 @@ class Translate(Ask):
     Some tasks are about their own words: to translate them, to count or correct them, to find a rhyme. They are
     known by the English instruction of a conversation, and `self_referential` says what becomes of them.
 
-    It writes `keep` (the column as it was; null for `native` rows), `translator` (the name of the model in the catalog, of both models where
-    the fallback model wrote a part of the row, null where nobody translated), and the measures `requests` and
-    `repairs` (of all texts of the row), `task` (the kind of its first self-referential task, else empty), `routed`
-    (what the policy did with it: `keep_english` or `instruction_only`, else empty), `failure` and `detail`.
+    It writes `keep` (the column as it was; null for `native` rows), `translator` (the name of the model in the
+    catalog, of both models where the fallback model wrote a part of the row, null where nobody translated), and the
+    measures `requests` and `repairs` (of all texts of the row), `task` (the kind of its first self-referential task,
+    else empty), `routed` (what the policy did with it: `keep_english` or `instruction_only`, else empty), `failure`
+    and `detail`.
     """
 
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)

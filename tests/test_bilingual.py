@@ -198,6 +198,11 @@ def test_the_card_says_that_it_is_a_demonstration_and_of_what(chain: dict[str, B
     assert "not a judge model's output\n  - came with bilingual-opus-v1@dev" in page
 
 
+def test_one_command_builds_all_three_from_a_store_with_nothing_in_it(chain: dict[str, Built], tmp_path: Path) -> None:
+    told = command(tmp_path / "store", "build", "bilingual-bootstrap-v1", "--profile", "demo", "--quiet")
+    assert told["digest"] == chain["bilingual-bootstrap-v1"].told["digest"]
+
+
 def test_a_second_build_is_all_stored(chain: dict[str, Built], store: Path) -> None:
     for name in BOOTSTRAP:
         again = built(name, store)

@@ -3,8 +3,8 @@
 The model:
 - What decides is the digest of the corpus, not the bytes of its files, which hold measures too.
 - A row keeps its id, licence, subset and source; `origin` says where in the corpus it stands.
-- A pair that is made of a message has an id of its own content, and the number of the message in `origin.part`. Messages
-  that nobody translated become no pair, and are told in the ledger.
+- A pair that is made of a message has an id of its own content, and the number of the message in `origin.part`.
+  Messages that nobody translated become no pair, and are told in the ledger.
 """
 
 from __future__ import annotations

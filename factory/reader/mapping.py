@@ -145,7 +145,10 @@ def _cut(ends: list[str]) -> Callable[[pl.Expr], pl.Expr]:
 
 
 def judged(frame: pl.DataFrame, body: str, where: Conditions) -> pl.DataFrame:
-    """Adds status, reason and detail (`unread`, `reason` and `detail` of faults are there). A record that was not asked for is dropped, even where it is faulty."""
+    """Adds status, reason and detail to rows with the `unread`, `reason` and `detail` of their faults.
+
+    A record that was not asked for is dropped, even where it is faulty.
+    """
     own = pl.col("reason"), pl.col("detail")
     verdicts = [(pl.col("unread"), "failed", *own)]
     for path, accepted in where.accepted.items():
