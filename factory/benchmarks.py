@@ -9,7 +9,7 @@ The model:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from hala_factory import reader
-from hala_factory.catalog import Benchmark, Loaded, Source
+from hala_factory.catalog import QUESTION_COLUMNS, Benchmark, Loaded, Source
 from hala_factory.errors import BuildError, Fault, InputError, did_you_mean
 from hala_factory.fingerprint import fingerprint
 from hala_factory.hub import commit_of, explained, first_line
@@ -40,7 +40,7 @@ COLUMNS: dict[str, pl.DataType] = {
     "context": pl.String(),
 }
 """A line per question. `row` is its id in its own file, else `FILE:RECORD`; `context` is the passage it is about, ''
-where there is none. Answers are left out: nothing here needs them."""
+where there is none. Answers are left out: nothing here needs them (`questions` reads them, for scores)."""
 
 ALL = "*"
 _RECORDS = 1_000  # of a Parquet file at once
@@ -53,6 +53,13 @@ class Located:
     name: str
     entry: Benchmark
     files: reader.Located
+    subsets: Mapping[str, str] = field(default_factory=dict)
+    """Of which configuration on the Hub a file is, where all of them are read."""
+
+    @property
+    def columns(self) -> dict[str, str | list[str]]:
+        """The columns of the table; what only scores need decides nothing in it."""
+        return {name: paths for name, paths in self.entry.columns.items() if name in QUESTION_COLUMNS}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -60,7 +67,7 @@ class Located:
         return {
             "benchmark": self.name,
             "language": self.entry.language,
-            "columns": self.entry.columns,
+            "columns": self.columns,
             "each": self.entry.each,
             "format": self.files.format,
             "files": [[f.name, f.digest] for f in self.files.files],
@@ -122,9 +129,11 @@ def _located(
     if sample or entry.hub is None or entry.config is not None or entry.files:
         return Located(name, entry, _files(entry, entry.config, folder, digests, sample, revision))
     commit = commit_of(entry.hub, "dataset", revision)
-    parts = [_files(entry, config, folder, digests, sample, commit) for config in _configs(entry.hub, commit)]
-    files = {file.name: file for part in parts for file in part.files}
-    return Located(name, entry, reader.Located(commit, tuple(files.values()), parts[0].format))
+    parts = {c: _files(entry, c, folder, digests, sample, commit) for c in _configs(entry.hub, commit)}
+    files = {file.name: file for part in parts.values() for file in part.files}
+    subsets = {file.name: config for config, part in parts.items() for file in part.files}
+    form = next(iter(parts.values())).format
+    return Located(name, entry, reader.Located(commit, tuple(files.values()), form), subsets)
 
 
 def _files(
@@ -199,28 +208,43 @@ def _named(located: Located) -> str:
 
 
 def _questions(located: Located, file: reader.File) -> Iterator[tuple[Any, ...]]:
-    entry = located.entry
+    columns = located.columns
+    for place, asked in records(located, file, columns):
+        found = {name: texts(asked, paths, name, place) for name, paths in columns.items()}
+        question = JOIN.join(found["question"])
+        if question.strip():
+            row = "".join(found.get("id", [])) or place
+            yield (
+                *(located.name, row, located.entry.language, question),
+                *(found.get("choices", []), JOIN.join(found.get("context", []))),
+            )
+
+
+def records(
+    located: Located, file: reader.File, columns: Mapping[str, str | list[str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything in a file that asks a question, in these columns, with its place, `FILE:RECORD`.
+
+    Raises:
+        InputError: A column is missing.
+        BuildError: The file or a record of it cannot be read.
+    """
+    each = located.entry.each
     with opening.reading(file):
-        for number, record in _records(located, file):
+        for number, record in _records(located, file, columns):
             if not isinstance(record, dict):
                 said = record.detail if isinstance(record, Broken) else "expected an object"
                 raise BuildError(f"{file.name}:{number}: {said}; mend it, or fetch the file again")
-            for part, asked in enumerate(_parts(record, entry.each, file, number) if entry.each else [record]):
-                place = f"{file.name}:{number}" + (f".{part}" if entry.each else "")
-                found = {name: _texts(asked, paths, name, place) for name, paths in entry.columns.items()}
-                question = JOIN.join(found["question"])
-                if question.strip():
-                    row = "".join(found.get("id", [])) or place
-                    yield (
-                        *(located.name, row, entry.language, question),
-                        *(found.get("choices", []), JOIN.join(found.get("context", []))),
-                    )
+            for part, asked in enumerate(_parts(record, each, file, number) if each else [record]):
+                yield f"{file.name}:{number}" + (f".{part}" if each else ""), asked
 
 
-def _records(located: Located, file: reader.File) -> Iterator[tuple[int, Any]]:
+def _records(
+    located: Located, file: reader.File, columns: Mapping[str, str | list[str]]
+) -> Iterator[tuple[int, Any]]:
     """Every record with its number, 1-based."""
     form = located.files.format
-    paths = [p for paths in located.entry.columns.values() for p in ([paths] if isinstance(paths, str) else paths)]
+    paths = [p for paths in columns.values() for p in ([paths] if isinstance(paths, str) else paths)]
     if form == "parquet":
         with opening.seekable(file) as source:
             batches = pq.ParquetFile(source).iter_batches(_RECORDS)
@@ -251,8 +275,11 @@ def _parts(record: dict[str, Any], path: str, file: reader.File, number: int) ->
         yield from _parts(inner, rest, file, number) if rest else [inner]
 
 
-def _texts(asked: dict[str, Any], paths: str | list[str], name: str, place: str) -> list[str]:
-    """What stands in the columns of a field; a choice or a passage may be missing, a question may not."""
+def texts(asked: dict[str, Any], paths: str | list[str], name: str, place: str) -> list[str]:
+    """What stands in the columns of a field; a choice or a passage may be missing, a question may not.
+
+    Raises InputError for a column that is not there, BuildError for a text that is not valid UTF-8.
+    """
     found: list[str] = []
     for path in [paths] if isinstance(paths, str) else paths:
         try:

@@ -36,6 +36,7 @@ SHAPES: dict[str, dict[str, str]] = {
 
 TURN_COLUMNS = frozenset({"system", "prompt", "input", "response"})
 QUESTION_COLUMNS = frozenset({"question", "choices", "context", "id"})
+ANSWER_COLUMNS = frozenset({"answer", "subset", "topic"})
 
 
 class Entry(Documented):
@@ -353,15 +354,21 @@ class Benchmark(Entry):
     columns: dict[str, str | list[str]] = Field({})
     """Which columns hold the `question`, its `choices`, the passage it is about (`context`) and its `id`: one column
     each, by number in a file without a header; `choices` is a list, or several columns; a `question` of several
-    columns is joined."""
+    columns is joined. For scores: the right `answer`; the `subset` (one column or several), by which a score is
+    averaged; and the `topic` that a prompt names."""
+    answer_as: Literal["letter", "arabic_letter", "index", "number", "text"] = "letter"
+    """How the answer is spelt: as a letter from A, an Arabic letter (أ ب ج د هـ), a number from 0 (`index`) or from 1
+    (`number`), each in the order of the choices; or as the `text` of the right choice."""
+    unscored: list[str] = Field([])
+    """Subsets that rows are compared with, and that no score is made of."""
     sample: Sample | None = None
     """A few questions of our own in these columns; used by profiles that say `sources: samples`."""
 
     @model_validator(mode="after")
     def _coherent(self) -> Benchmark:
         _placed(self.hub, self.path)
-        if unknown := sorted(set(self.columns) - QUESTION_COLUMNS):
-            hint = did_you_mean(unknown[0], QUESTION_COLUMNS)
+        if unknown := sorted(set(self.columns) - QUESTION_COLUMNS - ANSWER_COLUMNS):
+            hint = did_you_mean(unknown[0], QUESTION_COLUMNS | ANSWER_COLUMNS)
             raise FieldError("columns", f"columns of a benchmark: unknown {unknown[0]!r}{hint}")
         if self.columns and "question" not in self.columns:
             raise FieldError(
