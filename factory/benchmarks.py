@@ -239,9 +239,7 @@ def records(
                 yield f"{file.name}:{number}" + (f".{part}" if each else ""), asked
 
 
-def _records(
-    located: Located, file: reader.File, columns: Mapping[str, str | list[str]]
-) -> Iterator[tuple[int, Any]]:
+def _records(located: Located, file: reader.File, columns: Mapping[str, str | list[str]]) -> Iterator[tuple[int, Any]]:
     """Every record with its number, 1-based."""
     form = located.files.format
     paths = [p for paths in columns.values() for p in ([paths] if isinstance(paths, str) else paths)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hala_factory import commands_models
+from hala_factory import commands_evaluate, commands_models
 from hala_factory.commands_build import build_command, plan_command
 from hala_factory.commands_generations import generations
 from hala_factory.commands_store import gc, lock, verify
@@ -47,6 +47,7 @@ for command in (
     build_command,
     generations,
     commands_models.quantize,
+    commands_evaluate.evaluate,
     verify,
     gc,
     lock,

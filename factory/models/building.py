@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def _run(plan: ModelPlan, stage: ModelStage, bench: Bench) -> tuple[dict[str, An
         (folder.path / "stage.json").unlink(missing_ok=True)
         started = time.monotonic()
         scratch = folder.path / "unfinished"
-        bench = replace(bench, others=stage.others, scratch=scratch)
+        bench = replace(bench, others=stage.others, scratch=scratch, tests=stage.tests, read=stage.read)
         with _workplace(folder) as work:
             step = stage.step
             if isinstance(step, Making):
@@ -184,7 +184,17 @@ def _assemble(plan: ModelPlan, records: list[dict[str, Any]], gates: list[dict[s
                 **base.model.model_dump(mode="json", exclude_none=True, exclude={"endpoints", "api_key_env"}),
                 "revision": base.revision,
                 "identity": base.identity,
-            }
+            },
+            "benchmarks": {
+                name: {
+                    "hub": located.entry.hub,
+                    "revision": located.files.revision,
+                    "licence": located.entry.licence,
+                    "files": {f.name: {"bytes": f.size, "digest": f.digest} for f in located.files.files},
+                }
+                for stage in plan.stages
+                for name, located in stage.tests.items()
+            },
         }
         shutil.copyfile(plan.ready.document.file, folder / "recipe.yaml")
         (folder / "lock.yaml").write_text(yamlfile.dump(lock), encoding="utf-8")
@@ -203,6 +213,7 @@ def _assemble(plan: ModelPlan, records: list[dict[str, Any]], gates: list[dict[s
             "stages": [{k: v for k, v in r.items() if k != "files"} for r in records],
             "steps": [{**s.step.model_dump(mode="json", by_alias=True), "label": s.name} for s in plan.stages],
             "gates": gates,
+            "corpora": [asdict(reading) for reading in plan.read],
             "lock": lock,
         }
         (folder / "README.md").write_text(card.render(manifest), encoding="utf-8")

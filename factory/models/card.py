@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hala_factory import yamlfile
+from hala_factory.models import evaluation
 from hala_factory.tables import table
 
 
@@ -29,6 +30,8 @@ def render(manifest: dict[str, Any]) -> str:
             parts.append(_quantised(stage["report"], step))
         elif step["step"] == "accept":
             parts.append(_accepted(stage["report"], stage["name"]))
+        elif step["step"] == "evaluate":
+            parts.append(evaluation.section(stage["report"], stage["name"]))
     if manifest["gates"]:
         lines = [f"| {g['step']}.{g['gate']} | {g['found']} | {g['asked']} |" for g in manifest["gates"]]
         parts.append("\n".join(["## Gates passed\n", "| gate | found | asked |", "|---|---|---|", *lines]) + "\n")
@@ -50,6 +53,8 @@ def tell(manifest: dict[str, Any], path: str) -> str:
         if "runs" in stage["report"]:
             head, *lines = measured(stage["report"])
             told.append("\n" + table(head, lines))
+        if "benchmarks" in stage["report"]:
+            told.append("\n" + evaluation.tell(stage["report"]))
     if gates := [[f"{g['step']}.{g['gate']}", g["found"], g["asked"]] for g in manifest["gates"]]:
         told.append("\n" + table(["gate", "found", "asked"], gates))
     return "\n".join(told)

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hala_factory import benchmarks, questions
 from hala_factory.catalog import Model
 from hala_factory.errors import Fault, InputError
 from hala_factory.fingerprint import fingerprint
 from hala_factory.generate import checkpoint as checkpoints
 from hala_factory.generate.engines import checkpoint_of
 from hala_factory.hub import commit_of
+from hala_factory.models.contamination import went_into
 from hala_factory.models.data import find
 from hala_factory.models.recipe import ReadyModel
-from hala_factory.models.step import NOTHING, Checkpoint, Judging, ModelStep
+from hala_factory.models.step import NOTHING, Checkpoint, Judging, ModelStep, Reading
 from hala_factory.store import StageFolder, Store, read_json
 
 FORMAT = 1
@@ -33,6 +35,10 @@ class ModelStage:
     reason: str = "never built"
     others: Mapping[str, Checkpoint] = field(default_factory=dict)
     """Further models that the step needs, by the field that names them."""
+    tests: Mapping[str, benchmarks.Located] = field(default_factory=dict)
+    """The benchmarks that the step asks."""
+    read: tuple[Reading, ...] = ()
+    """The corpora that went into the model before the step."""
 
     @property
     def kind(self) -> str:
@@ -51,6 +57,8 @@ class ModelPlan:
     fingerprint: str
     manifest: dict[str, Any] | None
     """Of the version that stands whole, if one does."""
+    read: tuple[Reading, ...] = ()
+    """The corpora that go into the model."""
 
     @property
     def stored(self) -> bool:
@@ -98,27 +106,38 @@ def plan(ready: ReadyModel, store: Store) -> ModelPlan:
     manifest = StageFolder(store.model(recipe.name, recipe.version)).record("manifest")
     base = _base(ready, store, standing) if ready.base else NOTHING
     before: Any = base.identity
+    read = went_into(base)
     stages: list[ModelStage] = []
     faults: list[Fault] = []
     for i, step in enumerate(recipe.steps):
-        data, others = {}, {}
+        data, others, tests = {}, {}, {}
         for word, rows in step.data().items():
             try:
                 data[word] = find(rows, ready.catalog, store).identity
             except InputError as error:
-                faults += [ready.document.fault(("steps", i, word), f.message) for f in error.faults]
+                place = [int(part) if part.isdecimal() else part for part in word.split(".")]
+                faults += [ready.document.fault(("steps", i, *place), f.message) for f in error.faults]
+        try:
+            tests = _tests(step, ready, store, standing)
+        except InputError as error:
+            faults += [ready.document.fault(("steps", i, "benchmarks"), f.message) for f in error.faults]
         for word, name in step.models().items():
             others[word] = _checkpoint(name, ready.catalog.catalog.models[name], ready, store, None)
         decided = {"step": step.identity(), "before": before, "data": data, "layout": FORMAT}
         if others:
             decided["models"] = {word: other.identity for word, other in others.items()}
-        stage = ModelStage(step.label, step, fingerprint(decided), others=others)
+        if tests:
+            decided["tests"] = {name: questions.identity(located) for name, located in tests.items()}
+            decided["read"] = [[reading.corpus, reading.digest] for reading in read]
+        stage = ModelStage(step.label, step, fingerprint(decided), others=others, tests=tests, read=read)
         stages.append(_looked_up(stage, store, stages))
-        before = stage.fingerprint if stage.kind == "make" else before
+        if stage.kind == "make":
+            before = stage.fingerprint
+            read += _read(step, data, others, ready)
     if faults:
         raise InputError(faults)
     whole = {"name": recipe.name, "base": base.identity, "stages": [s.fingerprint for s in stages], "layout": FORMAT}
-    made = ModelPlan(ready, store, base, tuple(stages), fingerprint(whole), manifest)
+    made = ModelPlan(ready, store, base, tuple(stages), fingerprint(whole), manifest, read)
     if made.stored:
         stages = [replace(s, status="stored", reason="unchanged") for s in stages]
         made = replace(made, stages=tuple(stages))
@@ -135,6 +154,32 @@ def refuse_changed(made: ModelPlan, standing: dict[str, Any] | None) -> None:
     changed = next((s.name for s in made.stages if then.get(s.name) != s.fingerprint), "model")
     message = f"{made.ready.artifact} stands already and was built from something else (first difference: stage "
     raise InputError(made.ready.document.fault(("version",), f"{message}{changed!r}); bump the version"))
+
+
+def _tests(
+    step: ModelStep, ready: ReadyModel, store: Store, standing: dict[str, Any] | None
+) -> dict[str, benchmarks.Located]:
+    """The benchmarks that a step asks. Raises InputError for those that are not there, or cannot be scored."""
+    if not step.tests():
+        return {}
+    locked = standing["lock"].get("benchmarks", {}) if standing and ready.recipe.version != "dev" else {}
+    pins = {name: entry["revision"] for name, entry in locked.items()}
+    found = benchmarks.find(step.tests(), ready.catalog, store.digest_of, samples=step.sampled(), revisions=pins)
+    for located in found.values():
+        questions.expect(located)
+    return found
+
+
+def _read(
+    step: ModelStep, data: dict[str, Any], others: Mapping[str, Checkpoint], ready: ReadyModel
+) -> tuple[Reading, ...]:
+    """The corpora that a making step reads, and those that went into the models it names."""
+    own = [
+        Reading(ready.catalog.artifact(rows.corpus), data[word]["corpus"], step.label)
+        for word, rows in step.data().items()
+        if rows.corpus is not None and word in data
+    ]
+    return (*own, *(reading for other in others.values() for reading in went_into(other)))
 
 
 def _base(ready: ReadyModel, store: Store, standing: dict[str, Any] | None) -> Checkpoint:

@@ -15,6 +15,7 @@ from hala_factory.catalog import Key, Loaded, Model
 from hala_factory.documented import Documented
 from hala_factory.errors import Fault, InputError, did_you_mean
 from hala_factory.models.accept import Accept
+from hala_factory.models.evaluate import Evaluate
 from hala_factory.models.init import Init
 from hala_factory.models.quantise import Quantise
 from hala_factory.models.sft import Sft
@@ -22,9 +23,9 @@ from hala_factory.models.step import Judging, Making, ModelStep
 from hala_factory.recipe import VERSION
 from hala_factory.validation import validate
 
-STEPS: tuple[type[ModelStep], ...] = (Init, Sft, Quantise, Accept)
+STEPS: tuple[type[ModelStep], ...] = (Init, Sft, Quantise, Accept, Evaluate)
 """Every step that a chain may have."""
-AnyStep = Annotated[Init | Sft | Quantise | Accept, Field(discriminator="step")]
+AnyStep = Annotated[Init | Sft | Quantise | Accept | Evaluate, Field(discriminator="step")]
 
 
 class ModelProfile(Documented):
@@ -160,7 +161,13 @@ def _check_steps(recipe: ModelRecipe, catalog: Loaded, document: yamlfile.Docume
             known = catalog.catalog.sources
             if rows.source is not None and rows.source not in known:
                 message = f"unknown source {rows.source!r}{did_you_mean(rows.source, known)}"
-                faults.append(document.fault(("steps", i, field, "source"), message))
+                place = [int(part) if part.isdecimal() else part for part in field.split(".")]
+                faults.append(document.fault(("steps", i, *place, "source"), message))
+        for name in step.tests():
+            asked = catalog.catalog.benchmarks
+            if name not in asked:
+                message = f"benchmark {name!r}: it is not in the catalog{did_you_mean(name, asked)}"
+                faults.append(document.fault(("steps", i, "benchmarks"), message))
     if not made:
         faults.append(document.fault(("steps",), "none of the steps makes a model"))
 

@@ -40,11 +40,9 @@ class Score:
 
 def compare(original: list[str], quantised: list[str], references: list[str]) -> dict[str, Score]:
     """`bleu` and `chrf` (chrF++: words count up to pairs) of both, with a paired bootstrap resampling test."""
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.significance import PairedTest
 
-    metrics: dict[str, Any] = {"bleu": BLEU(), "chrf": CHRF(word_order=2)}
+    metrics = _metrics()
     systems: list[tuple[str, Sequence[str]]] = [("original", original), ("quantised", quantised)]
     test = PairedTest(systems, metrics, [references], test_type="bs", n_samples=RESAMPLES)
     signatures, found = test()
@@ -55,3 +53,19 @@ def compare(original: list[str], quantised: list[str], references: list[str]) ->
         p = None if before == after else round(float(found[called][1].p_value), 4)  # type: ignore[union-attr, arg-type]
         scores[word] = Score(before, after, p, str(signatures[called]))
     return scores
+
+
+def score(hypotheses: list[str], references: list[str]) -> dict[str, tuple[float, str]]:
+    """`bleu` and `chrf` of one set, with the signature."""
+    found = {}
+    for word, metric in _metrics().items():
+        points = round(float(metric.corpus_score(hypotheses, [references]).score), 4)
+        found[word] = (points, str(metric.get_signature()))
+    return found
+
+
+def _metrics() -> dict[str, Any]:
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
+    return {"bleu": BLEU(), "chrf": CHRF(word_order=2)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hala_factory.benchmarks import Located
 from hala_factory.catalog import Loaded, Model
 from hala_factory.documented import Documented
 from hala_factory.models.data import RowsFrom
@@ -36,6 +37,18 @@ NOTHING = Checkpoint("nothing", Model(engine="vllm", path=".", licence="unknown"
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A corpus that went into a model."""
+
+    corpus: str
+    """`name@version`."""
+    digest: str
+    """Of its rows."""
+    by: str
+    """The step that read it; behind `name@version` where that was a step of the model that was begun with."""
+
+
+@dataclass(frozen=True)
 class Bench:
     """What a step of a chain works with."""
 
@@ -53,6 +66,10 @@ class Bench:
     """A folder of the step's own that outlives a kill, for work that is taken up again; gone when the step is done."""
     artifact: str = ""
     """`name@version` of what is built."""
+    tests: Mapping[str, Located] = field(default_factory=dict)
+    """The benchmarks that the step asks."""
+    read: tuple[Reading, ...] = ()
+    """The corpora that went into the model so far."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +112,14 @@ class ModelStep(Documented, ABC):
     def models(self) -> dict[str, str]:
         """Further models of the catalog that it needs, by the field that names them."""
         return {}
+
+    def tests(self) -> list[str]:
+        """Benchmarks of the catalog that it asks."""
+        return []
+
+    def sampled(self) -> bool:
+        """Whether it asks their samples in place of themselves."""
+        return False
 
     def identity(self) -> dict[str, Any]:
         """What of its configuration decides its output, for its fingerprint; rows and models count by their content.
