@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hala_factory.models.evaluate import SIX
-from hala_factory.options import project_file
 from hala_factory.questions import ARABIC, LETTERS
 from hala_factory.yamlfile import read
 from tests.workshop import Workshop
 
+CATALOG = Path(__file__).resolve().parents[1] / "catalog.yaml"
 Asked = tuple[str, list[str], int]
 """A question, its choices, and which is right."""
 
@@ -67,7 +68,7 @@ def questions(name: str, count: int = 12) -> list[Asked]:
 
 def written(shop: Workshop, asked: dict[str, list[Asked]]) -> dict[str, Any]:
     """Entries of a catalog for the files of these questions; all but their place is the project's own."""
-    known = read(project_file("catalog.yaml")).data["benchmarks"]
+    known = read(CATALOG).data["benchmarks"]
     entries = {}
     for name, each in asked.items():
         shop.rows(f"{name}.jsonl", [RECORDS[name](*one) for one in each])

@@ -55,14 +55,22 @@ def sentences(read: list[dict[str, Any]]) -> list[str]:
             continue
         licence = entry["published_under"] or f"{entry['licence'] or 'no one licence'}, and may not be published"
         against = entry["benchmarks"]
-        clean = [f"{n} ({f['dropped']:,} rows dropped)" for n, f in against.items() if f["compared"] == "yes"]
-        other = [f"{n} ({f['dropped']:,})" for n, f in against.items() if f["compared"] == "with other questions"]
+        clean = [f"{n} ({_rows(f['dropped'])} dropped)" for n, f in against.items() if f["compared"] == "yes"]
+        other = [
+            f"{n} ({_rows(f['dropped'])} dropped)"
+            for n, f in against.items()
+            if f["compared"] == "with other questions"
+        ]
         never = [n for n, f in against.items() if f["compared"] == "no"]
         parts = [f"decontaminated against {', '.join(clean)}"] if clean else []
         parts += [f"decontaminated against other questions of {', '.join(other)}"] if other else []
         parts += [f"not decontaminated against {', '.join(never)}"] if never else []
         lines.append("; ".join([f"{head}: under {licence}", *parts]))
     return lines
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' * (count != 1)}"
 
 
 def _all(read: tuple[Reading, ...], store: Store) -> Iterator[Reading]:

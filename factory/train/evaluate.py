@@ -49,9 +49,12 @@ def main(order: dict[str, Any], folder: Path, model: Any = None) -> None:
 
 
 def _loaded(order: dict[str, Any]) -> Any:
+    import torch
     from lm_eval.models.huggingface import HFLM
 
-    return HFLM(pretrained=order["model"], revision=order["revision"] or "main", batch_size=order["batch"])
+    device = "cuda" if torch.cuda.is_available() else "cpu"  # without CUDA, lm-eval's own choice is an error
+    revision = order["revision"] or "main"
+    return HFLM(pretrained=order["model"], revision=revision, batch_size=order["batch"], device=device)
 
 
 def _write(path: Path, samples: list[dict[str, Any]]) -> None:
