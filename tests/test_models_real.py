@@ -133,3 +133,14 @@ def test_a_model_is_quantised_served_asked_and_accepted_and_a_gate_can_refuse_it
     assert not (shop.folder / "store" / "models" / "tiny-int8" / "1.1.0").exists()
     assert len(list((shop.folder / "store" / "stages").glob("answers-*"))) == 2
     assert os.stat(folder / "model.safetensors").st_nlink == 2  # weights are on disk once
+
+
+@pytest.mark.vllm
+@real_vllm
+def test_a_model_that_knows_its_translations_by_heart_scores_all_of_them(shop: Workshop):
+    report = shop.run("evaluate", "tiny", "--pairs", "pairs.jsonl", "--json").json
+    (found,) = report["translations"]
+    assert (found["texts"], found["distinct_share"]) == (20, {"model": 1.0})
+    assert [round(found["scores"][word]["model"]) for word in ("chrf", "bleu", "rouge_l")] == [100, 100, 100]
+    assert found["runs"]["model"] == {"answered": 20, "failed": 0, "cut": 0, "first_error": None}
+    assert report["benchmarks"] == {}

@@ -5,32 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from hala_factory.models import answering
-from hala_factory.models.data import RowsFrom, find
+from hala_factory.models.data import RowsFrom, Task, find
 from hala_factory.models.rouge import SIGNATURE, rouge_l
 from hala_factory.models.scores import compare, score
 from hala_factory.models.significance import gain
 from hala_factory.models.step import Bench, Checkpoint
 
-Code = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]
 CALLED = {"chrf": "chrF++", "bleu": "BLEU", "rouge_l": "ROUGE-L"}
 
 
-class Translations(RowsFrom):
+class Translations(RowsFrom, Task):
     """Held-out texts and their translations by people, and how a model is asked for its own."""
 
-    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
-
-    prompt: str = Field("Translate everything that follows into Arabic:\n\n{text}", pattern=r"\{text\}")
-    """What a model is asked; {text} is the text. Hala's own by default."""
-    source_language: Code = Field("en", alias="from")
-    """Language of the texts."""
-    to: Code = "ar"
-    """Language of the translations."""
     max_tokens: int = Field(512, ge=1)
     """Of an answer; what is longer is cut, and counted as cut."""
 
