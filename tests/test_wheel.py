@@ -43,4 +43,6 @@ def test_the_demo_builds_from_an_installed_wheel_in_an_empty_folder(tmp_path: Pa
     assert told["rows"]["kept"] > 0
     lock = (Path(told["path"]) / "lock.yaml").read_text(encoding="utf-8")
     assert "path: samples/" in lock
-    assert (tmp_path / "installed" / "hala_factory" / "project" / "catalog.yaml").exists()
+    installed = tmp_path / "installed" / "hala_factory"
+    assert (installed / "project" / "catalog.yaml").exists()
+    assert (installed / "train" / "tasks" / "arabic-mmlu.yaml").exists()
