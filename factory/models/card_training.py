@@ -29,10 +29,10 @@ def trained(report: dict[str, Any], step: dict[str, Any], rows: str) -> str:
         f"![loss over {report['steps']:,} steps](loss.svg)\n",
     ]
     if looks:
-        lines = [
-            f"| {k['step']:,} | {k['loss']:.3f} | {k['shifted_loss']:.3f} | {k['gap']:+.3f} | {k['distinct_share']:.0%} |"
-            for k in looks
-        ]
+        lines = []
+        for k in looks:
+            losses = f"{k['loss']:.3f} | {k['shifted_loss']:.3f} | {k['gap']:+.3f}"
+            lines.append(f"| {k['step']:,} | {losses} | {k['distinct_share']:.0%} |")
         parts.append(
             f"Of {looks[-1]['n']} conversations that were held out: the loss (nats a token), the loss of the same "
             "answers to other questions, which is higher in a model that reads them, and the share of distinct "
