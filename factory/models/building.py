@@ -17,7 +17,7 @@ from hala_factory import claims, yamlfile
 from hala_factory.errors import BuildError
 from hala_factory.fingerprint import file_digest, fingerprint
 from hala_factory.generate import checkpoint as checkpoints
-from hala_factory.models import card
+from hala_factory.models import card, licence
 from hala_factory.models.plan import FORMAT, ModelPlan, ModelStage, refuse_changed
 from hala_factory.models.step import NOTHING, Bench, Checkpoint, Judging, Making, Verdict
 from hala_factory.store import StageFolder, atomic_folder, read_json, sweep, sync, write_json, written
@@ -198,6 +198,7 @@ def _assemble(plan: ModelPlan, records: list[dict[str, Any]], gates: list[dict[s
         }
         shutil.copyfile(plan.ready.document.file, folder / "recipe.yaml")
         (folder / "lock.yaml").write_text(yamlfile.dump(lock), encoding="utf-8")
+        terms = licence.derived(plan)
         checkpoint = {n.removeprefix("checkpoint/"): f["sha256"] for n, f in last["files"].items()}
         manifest: dict[str, Any] = {
             "format": FORMAT,
@@ -209,7 +210,8 @@ def _assemble(plan: ModelPlan, records: list[dict[str, Any]], gates: list[dict[s
             "built_at": datetime.now(UTC).isoformat(timespec="microseconds"),
             "fingerprint": plan.fingerprint,
             "digest": f"sha256:{fingerprint(checkpoint)}",
-            "licence": base.model.licence,
+            "licence": terms.licence or "none",
+            "licences": terms.told(),
             "stages": [{k: v for k, v in r.items() if k != "files"} for r in records],
             "steps": [{**s.step.model_dump(mode="json", by_alias=True), "label": s.name} for s in plan.stages],
             "gates": gates,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hala_factory import yamlfile
-from hala_factory.models import evaluation
+from hala_factory import licences, yamlfile
+from hala_factory.models import card_training, evaluation
+from hala_factory.models.step import NOTHING
 from hala_factory.tables import table
 
 
@@ -21,12 +22,17 @@ def render(manifest: dict[str, Any]) -> str:
         f"---\n{yamlfile.dump(head)}---\n",
         f"# {manifest['name']} {manifest['version']}\n",
         f"{manifest['description']}\n" if manifest["description"] else "",
-        f"Made of {place}{revision}, whose licence ({manifest['licence']}) it inherits; digest "
+        f"{f'Made of {place}{revision}' if place != NOTHING.name else 'Made from nothing'}; digest "
         f"`{manifest['digest']}`.\n",
+        "\n".join(["## Licence\n", *(f"- {line}" for line in licences.tell(manifest["licences"]))]) + "\n",
     ]
     for stage in manifest["stages"]:
         step = next(s for s in manifest["steps"] if s["label"] == stage["name"])
-        if step["step"] == "quantise":
+        if step["step"] == "init":
+            parts.append(card_training.begun(stage["report"], step))
+        elif step["step"] == "sft":
+            parts.append(card_training.trained(stage["report"], step, card_training.rows_of(step)))
+        elif step["step"] == "quantise":
             parts.append(_quantised(stage["report"], step))
         elif step["step"] == "accept":
             parts.append(_accepted(stage["report"], stage["name"]))

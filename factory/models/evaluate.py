@@ -36,7 +36,7 @@ class Evaluate(Judging):
     """
 
     revision: ClassVar[int] = 1
-    gates: ClassVar[tuple[str, ...]] = ("min_gain", "min_chrf_gain", "min_distinct_share")
+    gates: ClassVar[tuple[str, ...]] = ("min_gain", "min_chrf_gain", "min_distinct_share", "min_gap")
 
     step: Literal["evaluate"] = "evaluate"
     benchmarks: tuple[str, ...] = SIX
@@ -56,6 +56,9 @@ class Evaluate(Judging):
     """Points of chrF++ that each set of translations has to gain; null: not asked."""
     min_distinct_share: float | None = Field(0.5, ge=0, le=1)
     """Share of distinct answers among the texts, all of which are distinct; null: not asked."""
+    min_gap: float | None = Field(0.05, ge=0)
+    """By how many nats a token the right translations of other texts are less likely than those of its own, at least,
+    for a model that reads what it is asked; null: not asked."""
 
     @model_validator(mode="after")
     def _coherent(self) -> Evaluate:
@@ -130,7 +133,10 @@ class Evaluate(Judging):
             "benchmarks": told,
             "mean": {"score": means, **(significance.mean(gains).told() if gains else {})},
             "translations": [
-                translations.measured(wanted, models, bench, kept / f"translations-{n}.jsonl")
+                {
+                    **translations.measured(wanted, models, bench, kept / f"translations-{n}.jsonl"),
+                    "reads": translations.reads(wanted, models, bench, folder),
+                }
                 for n, wanted in enumerate(self.translations, 1)
             ],
             "models": {word: checkpoint.name for word, checkpoint in models.items()},
@@ -159,6 +165,11 @@ class Evaluate(Judging):
                 )
                 shown = f"{share:.1%} of {each['texts']:,} answers{of}"
                 found.append(Verdict("min_distinct_share", shown, f"≥ {least:.1%}", share >= least, because))
+            if self.min_gap is not None:
+                gap = each["reads"]["after"]["gap"]
+                because = "" if gap >= self.min_gap else "it translates without reading: the translator has collapsed"
+                shown = f"{gap:+.3f} nats a token{of}"
+                found.append(Verdict("min_gap", shown, f"≥ {self.min_gap:g}", gap >= self.min_gap, because))
         return found
 
 

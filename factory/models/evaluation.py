@@ -40,6 +40,8 @@ def translations(report: dict[str, Any]) -> Lines:
             head = ["", ""]
         shares = [f"{found['distinct_share'][w]:.1%}" for w in words]
         lines.append([*head, "distinct answers", *shares, *([""] if both else [])])
+        gaps = [f"{found['reads'][w]['gap']:+.3f}" for w in words]
+        lines.append([*head, "loss of other texts' answers, nats", *gaps, *([""] if both else [])])
         lost = [f"{found['runs'][w]['cut']:,} / {found['runs'][w]['failed']:,}" for w in words]
         lines.append([*head, "cut / refused", *lost, *([""] if both else [])])
     return lines

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from hala_factory.models import answering
+from hala_factory.models import answering, program
 from hala_factory.models.data import RowsFrom, Task, find
 from hala_factory.models.rouge import SIGNATURE, rouge_l
 from hala_factory.models.scores import compare, score
@@ -17,6 +19,10 @@ from hala_factory.models.significance import gain
 from hala_factory.models.step import Bench, Checkpoint
 
 CALLED = {"chrf": "chrF++", "bleu": "BLEU", "rouge_l": "ROUGE-L"}
+
+
+LOOKED = 64
+"""Texts over which is looked whether a model reads them."""
 
 
 class Translations(RowsFrom, Task):
@@ -54,6 +60,28 @@ def measured(wanted: Translations, models: Mapping[str, Checkpoint], bench: Benc
             word: {k: run[k] for k in ("answered", "failed", "cut", "first_error")} for word, run in runs.items()
         },
     }
+
+
+def reads(wanted: Translations, models: Mapping[str, Checkpoint], bench: Bench, folder: Path) -> dict[str, Any]:
+    """By model, whether what it answers depends on what it is asked: see `train.collapse`. Raises BuildError."""
+    pairs = find(wanted, bench.catalog, bench.store).pairs(wanted.source_language, wanted.to)[:LOOKED]
+    chats = [
+        [
+            {"role": "user", "content": wanted.prompt.replace("{text}", text)},
+            {"role": "assistant", "content": reference},
+        ]
+        for text, reference in pairs
+    ]
+    found = {}
+    for word, checkpoint in models.items():
+        work = folder / f"reads-{word}"
+        work.mkdir()
+        order = {"model": str(checkpoint.place), "revision": checkpoint.revision, "chats": chats, "max_length": 1024}
+        log = bench.store.root / "logs" / f"collapse-{checkpoint.name}-{os.getpid()}.log"
+        local = isinstance(checkpoint.place, Path)
+        found[word] = program.run("collapse", order, work, log, bench.say, offline=local)
+        shutil.rmtree(work)
+    return found
 
 
 def _licence(wanted: Translations, bench: Bench) -> str | None:

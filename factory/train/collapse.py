@@ -3,11 +3,17 @@
 A translator can end in a falling loss and fluent sentences of the right language while it answers every text with the
 same one. Two figures tell: the loss of the right answers to *other* questions, which in a model that reads them is
 higher than to their own, and how many distinct answers it gives to distinct questions.
+
+Training looks for itself; as a program, `python collapse.py ORDER.json`, it looks at the `model` (and `revision`) that
+the order names, over its `chats`, and writes the figures to `made.json` beside the order.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hala_factory.train.template import tokens_of
@@ -107,3 +113,20 @@ def verdict(figures: dict[str, float], bounds: dict[str, Any]) -> str | None:
             f"{bounds['min_distinct_share']:.0%})"
         )
     return "; ".join(wrong) or None
+
+
+def main(order: dict[str, Any], folder: Path) -> None:
+    """Load the model and look."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place = {"pretrained_model_name_or_path": order["model"], "revision": order["revision"]}
+    tokenizer = AutoTokenizer.from_pretrained(**place)
+    model = AutoModelForCausalLM.from_pretrained(**place, dtype="auto")
+    model = model.to("cuda") if torch.cuda.is_available() else model
+    figures = look(model, tokenizer, order["chats"], batch=8, max_length=order["max_length"])
+    (folder / "made.json").write_text(json.dumps(figures), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[1]).parent)
