@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hala_factory import commands_evaluate, commands_models
+from hala_factory import commands_by_hand, commands_evaluate, commands_models
 from hala_factory.commands_build import build_command, plan_command
 from hala_factory.commands_generations import generations
 from hala_factory.commands_store import gc, lock, verify
@@ -46,8 +46,10 @@ for command in (
     plan_command,
     build_command,
     generations,
-    commands_models.quantize,
     commands_evaluate.evaluate,
+    commands_by_hand.quantize,
+    commands_by_hand.merge,
+    commands_by_hand.lint,
     verify,
     gc,
     lock,

@@ -9,6 +9,9 @@ from hala_factory.models import card_training, evaluation
 from hala_factory.models.step import NOTHING
 from hala_factory.tables import table
 
+RELATIONS = {"quantise": "quantized", "merge": "merge"}
+"""What the Hub calls the model to its base, by the last step that made it."""
+
 
 def render(manifest: dict[str, Any]) -> str:
     """The card of a model as Markdown with the Hub's YAML head."""
@@ -16,7 +19,7 @@ def render(manifest: dict[str, Any]) -> str:
     place = base.get("hub") or base.get("ref") or base["name"]
     head: dict[str, Any] = {"license": "other", "license_name": manifest["licence"], "tags": ["hala-factory"]}
     if base.get("hub"):
-        head |= {"base_model": base["hub"], "base_model_relation": "quantized"}
+        head |= {"base_model": base["hub"], "base_model_relation": RELATIONS.get(_last(manifest), "finetune")}
     revision = f", revision `{base['revision']}`" if base["revision"] else ""
     parts = [
         f"---\n{yamlfile.dump(head)}---\n",
@@ -34,6 +37,8 @@ def render(manifest: dict[str, Any]) -> str:
             parts.append(card_training.trained(stage["report"], step, card_training.rows_of(step)))
         elif step["step"] == "quantise":
             parts.append(_quantised(stage["report"], step))
+        elif step["step"] == "merge":
+            parts.append(_merged(stage["report"]))
         elif step["step"] == "accept":
             parts.append(_accepted(stage["report"], stage["name"]))
         elif step["step"] == "evaluate":
@@ -91,6 +96,11 @@ def measured(report: dict[str, Any]) -> list[list[str]]:
     return lines
 
 
+def _last(manifest: dict[str, Any]) -> str:
+    made = {stage["name"] for stage in manifest["stages"] if stage["kind"] == "make"}
+    return str(next(step["step"] for step in reversed(manifest["steps"]) if step["label"] in made))
+
+
 def _quantised(report: dict[str, Any], step: dict[str, Any]) -> str:
     left = ", ".join(f"`{name}`" for name in report["ignored"]) or "none"
     read = f" over {report['samples']:,} calibration rows" if report["samples"] else ""
@@ -98,6 +108,17 @@ def _quantised(report: dict[str, Any], step: dict[str, Any]) -> str:
     scheme, layers = f"{report['scheme']} by {step['method']}{read}", f"{report['quantised']:,} linear layers"
     stored = f"Format `{report['format']}` of compressed-tensors; {_size(report['bytes'])} of weights."
     return f"## Quantisation\n\nScheme {scheme}: {layers}, left out: {left}. {stored} Made with {software}.\n"
+
+
+def _merged(report: dict[str, Any]) -> str:
+    *others, tuned = (f"{m['name']} ({m['licence']})" for m in report["models"])
+    software = ", ".join(f"{name} {version}" for name, version in report["software"].items())
+    return (
+        f"## Merge\n\n{report['method']} at t = {report['t']:g}: {' and '.join(others)} at 0, {tuned} at 1. "
+        f"{report['tensors']:,} tensors in {report['dtype']}, {_size(report['bytes'])}; {report['checked']:,} of them "
+        f"were reckoned again in float64 and differ by {report['largest_error']:.1e} at most, beyond rounding. "
+        f"Tokenizer and chat template are those of {report['models'][-1]['name']}. Made with {software}.\n"
+    )
 
 
 def _accepted(report: dict[str, Any], name: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import operator
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
@@ -90,22 +92,28 @@ class Found:
         drawn = self._draw(lambda row: _sides(row, source, target, self.told))
         return list({pair[0]: pair for pair in drawn}.values())
 
-    def conversations(self, *tasks: Task) -> Iterator[tuple[str, Turns]]:
+    def conversations(self, *tasks: Task, unread: Counter[str] | None = None) -> Iterator[tuple[str, Turns]]:
         """The rows as conversations, each with its row's id; a pair is one of each task.
 
-        All rows come in their own order, drawn ones in that of their lots.
+        All rows come in their own order, drawn ones in that of their lots. Records of which all are asked for and that
+        cannot become rows are counted in `unread`, by the reason.
         """
         if self.wanted.n is not None:
             drawn = self._draw(lambda row: [(row["id"], turns) for turns in self._turns(row, tasks)])
             yield from (one for found in drawn for one in found)
             return
-        for row in self._rows():
+        for row in self._rows(unread):
             yield from ((row["id"], turns) for turns in self._turns(row, tasks))
 
     def texts(self) -> Iterator[str]:
         """Every text of the drawn rows, in all languages."""
         for found in self._draw(_texts):
             yield from found
+
+    def parquet(self) -> tuple[Path, ...]:
+        """The files of a corpus of conversations, which can be read as they are; none of other rows."""
+        files = [Path(f) for f in self._files]
+        return tuple(f for f in files if "messages" in pl.read_parquet_schema(f))
 
     def _turns(self, row: dict[str, Any], tasks: tuple[Task, ...]) -> list[Turns]:
         if row.get("messages"):
@@ -128,7 +136,7 @@ class Found:
             raise InputError(f"{self.told} holds no row that can be used; expected pairs of texts or conversations")
         return [found for _, _, found in lowest]
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def _rows(self, unread: Counter[str] | None = None) -> Iterator[dict[str, Any]]:
         if self._entry is None or self._located is None:
             for file in self._files:
                 columns: list[str] = [
@@ -137,6 +145,8 @@ class Found:
                 yield from pl.read_parquet(file, columns=columns).iter_rows(named=True)
             return
         for batch in reader.read("rows", self._entry, self._located):
+            if unread is not None:
+                unread.update(batch.failed["reason"].to_list())
             yield from batch.rows.iter_rows(named=True)
 
 

@@ -17,15 +17,16 @@ from hala_factory.errors import Fault, InputError, did_you_mean
 from hala_factory.models.accept import Accept
 from hala_factory.models.evaluate import Evaluate
 from hala_factory.models.init import Init
+from hala_factory.models.merge import Merge
 from hala_factory.models.quantise import Quantise
 from hala_factory.models.sft import Sft
 from hala_factory.models.step import Judging, Making, ModelStep
 from hala_factory.recipe import VERSION
 from hala_factory.validation import validate
 
-STEPS: tuple[type[ModelStep], ...] = (Init, Sft, Quantise, Accept, Evaluate)
+STEPS: tuple[type[ModelStep], ...] = (Init, Sft, Quantise, Merge, Accept, Evaluate)
 """Every step that a chain may have."""
-AnyStep = Annotated[Init | Sft | Quantise | Accept | Evaluate, Field(discriminator="step")]
+AnyStep = Annotated[Init | Sft | Quantise | Merge | Accept | Evaluate, Field(discriminator="step")]
 
 
 class ModelProfile(Documented):
@@ -151,10 +152,21 @@ def _check_steps(recipe: ModelRecipe, catalog: Loaded, document: yamlfile.Docume
         if isinstance(step, Quantise) and quantised:
             message = "the model is quantised already; quantise it once, from the whole weights"
             faults.append(document.fault(("steps", i, "step"), message))
+        if isinstance(step, Merge) and quantised:
+            message = "the model is quantised already; merge whole weights, and quantise what comes of it"
+            faults.append(document.fault(("steps", i, "step"), message))
+        if isinstance(step, Merge) and not step.with_ and not made:
+            message = "nothing is made yet that could be merged with the base; name models in 'with', or train first"
+            faults.append(document.fault(("steps", i, "step"), message))
         for field, name in step.models().items():
             known_models = catalog.catalog.models
             if name not in known_models:
                 message = f"unknown model {name!r}{did_you_mean(name, known_models)}"
+                faults.append(document.fault(("steps", i, field), message))
+            elif known_models[name].engine != "vllm":
+                message = (
+                    f"model {name!r} has engine {known_models[name].engine!r}; expected a checkpoint that vllm serves"
+                )
                 faults.append(document.fault(("steps", i, field), message))
         made, quantised = made or isinstance(step, Making), quantised or isinstance(step, Quantise)
         for field, rows in step.data().items():

@@ -12,8 +12,9 @@ The model:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hala_factory.train.turns import Message, Span, TemplateFailure, Written, write
@@ -26,6 +27,10 @@ class Tokens:
     ids: list[int]
     trained: list[bool]
     """Of each token, whether it is learnt."""
+    text: str = field(repr=False, compare=False)
+    """What the template wrote."""
+    offsets: list[Span] = field(repr=False, compare=False)
+    """Where in the text each token stands, in characters."""
 
 
 @dataclass(frozen=True)
@@ -68,19 +73,14 @@ def special_ids(tokenizer: Any) -> frozenset[int]:
 def _tokens(tokenizer: Any, written: Written, encoding: Any, known: Borders) -> Tokens:
     ids, offsets = encoding.ids, encoding.offsets
     trained = [False] * len(ids)
-    k = 0
     for start, end in written.spans:
-        while k < len(ids) and offsets[k][0] < start:
-            k += 1
-        _expect_border(tokenizer, written.text, start, ids[:k], offsets, known)
-        first = k
-        while k < len(ids) and offsets[k][0] < end:
-            k += 1
-        length = k - first
+        first, last = bisect_left(offsets, (start,)), bisect_left(offsets, (end,))
+        _expect_border(tokenizer, written.text, start, ids[:first], offsets, known)
+        length = last - first
         if not written.marked:
-            length = _without_space_after(ids[first:k], offsets[first:k], written.text, known.special)
+            length = _without_space_after(ids[first:last], offsets[first:last], written.text, known.special)
         trained[first : first + length] = [True] * length
-    return Tokens(ids, trained)
+    return Tokens(ids, trained, written.text, offsets)
 
 
 def _without_space_after(ids: list[int], offsets: list[Span], text: str, special: frozenset[int]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 Message = dict[str, str]
@@ -68,6 +69,20 @@ def write(tokenizer: Any, messages: Sequence[Message]) -> Written:
     else:
         spans = list(_by_prefixes(lambda turns, ask: render(turns, ask=ask)[0], messages, text, tokenizer.eos_token))
     return Written(text, spans, marked)
+
+
+def role_order(roles: Sequence[str | None]) -> str | None:
+    """How roles differ from [system] user assistant … assistant, in a word; None where they do not."""
+    turns = list(roles[1:] if roles and roles[0] == "system" else roles)
+    wrong = {
+        "no_turns": not turns,
+        "late_system": "system" in turns,
+        "other_role": not set(turns) <= {"system", "user", "assistant"},
+        "assistant_first": turns[:1] == ["assistant"],
+        "repeated": any(len(list(same)) > 1 for _, same in groupby(turns)),
+        "question_last": turns[-1:] == ["user"],
+    }
+    return next((word for word, true in wrong.items() if true), None)
 
 
 def _refusal(error: Exception, turns: int) -> TemplateFailure:
