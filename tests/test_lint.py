@@ -285,6 +285,9 @@ def test_files_of_training_rows_are_read_in_both_forms(tmp_path):
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     pl.DataFrame([{**r, "told.label": "en"} for r in rows]).write_parquet(tmp_path / "rows.parquet")
     lines = list(lint.read(tmp_path / "rows.jsonl", None))
+    (tmp_path / "bare.jsonl").write_text("".join(json.dumps(r["messages"]) + "\n" for r in rows))
+    bare = list(lint.read(tmp_path / "bare.jsonl", None))
+    assert [(r["id"], r["messages"]) for r in bare] == [(f"bare.jsonl:{n}", GOOD["messages"]) for n in (1, 2)]
     table = list(lint.read(tmp_path / "rows.parquet", "told.label"))
     assert [(r["id"], r["messages"], r["language"]) for r in lines] == [(r["id"], r["messages"], None) for r in rows]
     assert [(r["id"], r["messages"], r["language"]) for r in table] == [(r["id"], r["messages"], "en") for r in rows]
