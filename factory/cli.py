@@ -47,6 +47,7 @@ for command in (
     build_command,
     generations,
     commands_evaluate.evaluate,
+    commands_by_hand.train,
     commands_by_hand.quantize,
     commands_by_hand.merge,
     commands_by_hand.lint,

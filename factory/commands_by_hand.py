@@ -110,6 +110,61 @@ def merge(
 
 
 @click.command()
+@click.argument("model")
+@click.option("--rows", required=True, help="NAME@VERSION of a corpus in the store, or a file.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new checkpoint.")
+@click.option(
+    "--columns", help="Of a file: its layout, as in the catalog; pairs with the columns en and ar if not given."
+)
+@click.option(
+    "--set", "fields", multiple=True, metavar="FIELD=VALUE", help="Of the step sft, e.g. learning_rate=1e-4."
+)
+@click.option("--catalog", "catalog_file", type=click.Path(path_type=Path), help="Catalog that knows MODEL.")
+@store_option
+@json_option
+def train(
+    model: str,
+    rows: str,
+    out: Path,
+    columns: str | None,
+    fields: tuple[str, ...],
+    catalog_file: Path | None,
+    store_place: str | None,
+    as_json: bool,
+) -> None:
+    """Fine-tune MODEL (a checkpoint folder, or a name of the catalog) by hand; a recipe keeps what came of it.
+
+    Interrupted, the same command goes on from its last checkpoint, which stands beside --out until it is done.
+    """
+    import shutil
+
+    from hala_factory import yamlfile
+    from hala_factory.models import by_hand
+    from hala_factory.models.sft import Sft
+    from hala_factory.models.step import Bench
+
+    if wrong := [field for field in fields if "=" not in field]:
+        raise InputError(f"--set {wrong[0]}: expected FIELD=VALUE")
+    data: dict[str, Any] = {name: yamlfile.value(given) for name, given in (f.split("=", 1) for f in fields)}
+    if Path(rows).is_file():
+        data["rows"] = {"path": str(Path(rows).resolve()), **({"columns": columns} if columns else {})}
+    else:
+        data["rows"] = {"corpus": rows}
+    step = by_hand.configured(Sft, data)
+    catalog, store = _catalog(catalog_file, model), store_at(store_place)
+    base = by_hand.checkpoint(model, catalog, store)
+    scratch = out.resolve().with_name(f".{out.name}-unfinished")
+    bench = Bench(store, catalog, base, base, _say, scratch=scratch, artifact=out.name)
+    told = by_hand.make(step, bench, out)
+    shutil.rmtree(scratch, ignore_errors=True)
+    if as_json:
+        click.echo(json.dumps({"path": str(out.resolve()), **told}, ensure_ascii=False))
+        return
+    last = f", loss {told['losses'][-1][1]:.4f}" if told["losses"] else ""
+    click.echo(f"{out}: {told['steps']:,} steps over {told['rows']:,} conversations{last}")
+
+
+@click.command()
 @click.argument("corpus")
 @click.option("--model", required=True, help="A checkpoint folder, or a name of the catalog.")
 @click.option("--max-length", type=click.IntRange(1), help="Tokens of a row; what the model can read if not given.")

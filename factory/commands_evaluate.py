@@ -10,8 +10,6 @@ from typing import Any
 
 import click
 
-from hala_factory.commands_models import _checkpoint as checkpoint_of
-from hala_factory.errors import InputError
 from hala_factory.options import catalog_at, catalog_option, json_option, store_at, store_option
 
 
@@ -37,24 +35,22 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Score MODEL (a checkpoint folder, or a name of the catalog) by hand; a recipe scores its base beside it."""
-    from hala_factory import benchmarks, claims, questions, yamlfile
+    from hala_factory import benchmarks, claims, questions
     from hala_factory.generate import checkpoint as checkpoints
+    from hala_factory.models import by_hand
     from hala_factory.models.contamination import went_into
     from hala_factory.models.evaluate import Evaluate
     from hala_factory.models.evaluation import tell
     from hala_factory.models.step import Bench
-    from hala_factory.validation import validate
 
     data: dict[str, Any] = {"samples": samples, "limit": limit, "chat": chat}
     if names is not None or pairs:
         data["benchmarks"] = [name.strip() for name in (names or "").split(",") if name.strip()]
     if pairs:
         data["translations"] = [{"path": str(Path(pairs).resolve()), **({"n": limit} if limit else {})}]
-    step, faults = validate(Evaluate, yamlfile.plain(data))
-    if step is None:
-        raise InputError("\n".join(f.message for f in faults))
+    step = by_hand.configured(Evaluate, data)
     catalog, store = catalog_at(catalog_file), store_at(store_place)
-    found = checkpoint_of(model, catalog, store.root)
+    found = by_hand.checkpoint(model, catalog, store)
     identity = checkpoints.identity(found.name, found.place, found.revision, store.digest_of)
     asked = replace(found, identity=identity)
     tests = {}

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from hala_factory.documented import Documented
 from hala_factory.errors import BuildError
 from hala_factory.generate.gpus import gpus
-from hala_factory.models import curve, program
+from hala_factory.models import curve, linting, program
 from hala_factory.models.data import RowsFrom, Task, Turns, find, lot
 from hala_factory.models.step import Bench, Making
 from hala_factory.store import atomic
@@ -96,6 +96,8 @@ class Sft(Making):
     """Of the order of rows, and of what LoRA begins with."""
     collapse: Collapse | None = Collapse()
     """What the collapse check asks; null: it only tells."""
+    lint: linting.LintBounds | None = linting.LintBounds()
+    """How much of the rows may be what no model learns well from; null: they are not looked at."""
     looks: int = Field(8, ge=1)
     """How often in a training the held-out rows are looked at."""
     micro_batch: int = Field(8, ge=1)
@@ -119,6 +121,7 @@ class Sft(Making):
         "processes",
         "accelerate_config",
         "logs",
+        "lint",
     )
 
     @model_validator(mode="after")
@@ -148,7 +151,7 @@ class Sft(Making):
         train, held_out = self._files(bench)
         logs = bench.store.root / "logs"
         log = logs / f"{self.label}-{bench.artifact}-{os.getpid()}.log"
-        own = self.model_dump(mode="json", exclude={"rows", "tasks", "held_out", "name", "step"})
+        own = self.model_dump(mode="json", exclude={"rows", "tasks", "held_out", "lint", "name", "step"})
         order = own | {
             "model": str(bench.model.place),
             "revision": bench.model.revision,
@@ -159,6 +162,7 @@ class Sft(Making):
             "processes": processes,
             "out": str(folder / "checkpoint"),
         }
+        linted = self._linted(bench, train, folder)
         bench.say(f"{self.label}: training {bench.model.name}; the log is {log}")
         local, launch = isinstance(bench.model.place, Path), self._launch(bench, processes)
         made = program.run("sft", order, folder, log, bench.say, launch=launch, offline=local)
@@ -168,7 +172,16 @@ class Sft(Making):
                 "longer, on more rows or at another rate, or loosen 'collapse'"
             )
         (folder / "checkpoint" / "loss.svg").write_text(curve.draw(made["losses"], made["looks"]), encoding="utf-8")
-        return made
+        return {**made, "lint": linted}
+
+    def _linted(self, bench: Bench, train: Path, folder: Path) -> dict[str, Any] | None:
+        if self.lint is None:
+            return None
+        work = folder / "lint"
+        work.mkdir()
+        log = bench.store.root / "logs" / f"lint-{bench.artifact}-{os.getpid()}.log"
+        rows = linting.Rows([train])
+        return linting.check(rows, bench.model, self.max_length, self.lint, work, log, bench.say)
 
     def _launch(self, bench: Bench, processes: int) -> list[str]:
         if processes == 1 and not self.accelerate_config:
