@@ -51,7 +51,7 @@ def _build(plan: ModelPlan, say: Callable[[str], None]) -> dict[str, Any]:
                 {"name": stage.name, "status": status, "seconds": record["seconds"] if status == "run" else 0.0}
             )
             if stage.kind == "make":
-                made = _made(plan, stage)
+                made = _made(plan, stage, bench.model)
                 bench = replace(bench, model=made, base=made if bench.base is NOTHING else bench.base)
         gates = hold(plan, {r["name"]: r["report"] for r in records}, plan.store.root / "stages")
         manifest = _publish(plan, records, gates)
@@ -143,12 +143,13 @@ def _moved(made: Path, folder: StageFolder) -> dict[str, Any]:
     return described
 
 
-def _made(plan: ModelPlan, stage: ModelStage) -> Checkpoint:
-    """The checkpoint of a stage, to be served as the base is."""
+def _made(plan: ModelPlan, stage: ModelStage, before: Checkpoint) -> Checkpoint:
+    """The checkpoint of a stage, to be served as the one before it unless the step says otherwise."""
+    assert isinstance(stage.step, Making)
     where = plan.folder(stage).path / "checkpoint"
     changed = {"hub": None, "ref": None, "revision": None, "quantisation": None, "path": str(where)}
     name = f"{plan.ready.recipe.name}-{stage.name}"
-    model = plan.base.model.model_copy(update=changed)
+    model = stage.step.served(before.model).model_copy(update=changed)
     return Checkpoint(name, model, where, None, checkpoints.identity(name, where, None, plan.store.digest_of))
 
 

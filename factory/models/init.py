@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from hala_factory.catalog import Model
 from hala_factory.models import program
 from hala_factory.models.data import RowsFrom, find
 from hala_factory.models.step import Bench, Making
@@ -50,8 +51,11 @@ class Init(Making):
     """Tokens that it can be asked and answer."""
     seed: int = 0
     """Of the weights."""
+    serve: tuple[str, ...] = ()
+    """Further arguments of the vllm server, where the chain asks what it makes."""
 
     revision: ClassVar[int] = 1
+    execution: ClassVar[tuple[str, ...]] = ("serve",)
     begins: ClassVar[bool] = True
 
     @model_validator(mode="after")
@@ -65,6 +69,10 @@ class Init(Making):
     def data(self) -> dict[str, RowsFrom]:
         """The texts of the tokenizer."""
         return {"texts": self.texts}
+
+    def served(self, before: Model) -> Model:
+        """By its own arguments, with the context that it has."""
+        return before.model_copy(update={"context": self.context, "serve": list(self.serve)})
 
     def make(self, bench: Bench, folder: Path) -> dict[str, Any]:
         """Have the tokenizer and the weights made. Raises InputError where the rows are missing."""

@@ -138,6 +138,10 @@ class Making(ModelStep):
     begins: ClassVar[bool] = False
     """Whether it makes one of nothing, and so stands first in a chain without a base."""
 
+    def served(self, before: Model) -> Model:
+        """How what it makes is served, given how the model before it is."""
+        return before
+
     @abstractmethod
     def make(self, bench: Bench, folder: Path) -> dict[str, Any]:
         """Write the new checkpoint to `folder / "checkpoint"`; what is to be told of it.
