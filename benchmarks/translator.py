@@ -189,9 +189,9 @@ def told(asked: argparse.Namespace, counts: dict[str, int], manifest: dict[str, 
     begun, trained, scored = (stage["report"] for stage in manifest["stages"])
     found = scored["translations"][0]
     lines = [
-        f"{date.today()}: {begun['parameters']:,} parameters; {trained['rows']:,} pairs, {trained['tokens']:,} tokens; "
-        f"{trained['steps']:,} steps in {trained['seconds']:,.0f} s on {trained['device']} ({asked.threads} threads); the "
-        f"whole command {cpu / 60:.1f} CPU minutes, {wall / 60:.1f} minutes. Tatoeba: {counts}.",
+        f"{date.today()}: {begun['parameters']:,} parameters; {trained['rows']:,} pairs, {trained['tokens']:,} "
+        f"tokens; {trained['steps']:,} steps in {trained['seconds']:,.0f} s on {trained['device']} ({asked.threads} threads); "
+        f"the whole command {cpu / 60:.1f} CPU minutes, {wall / 60:.1f} minutes. Tatoeba: {counts}.",
         "",
         "| held-out Tatoeba | untrained | trained |",
         "|---|---|---|",
@@ -205,7 +205,8 @@ def told(asked: argparse.Namespace, counts: dict[str, int], manifest: dict[str, 
         "| step | held-out loss | other texts' | gap | distinct |",
         "|---|---|---|---|---|",
         *(
-            f"| {k['step']:,} | {k['loss']:.3f} | {k['shifted_loss']:.3f} | {k['gap']:+.3f} | {k['distinct_share']:.0%} |"
+            f"| {k['step']:,} | {k['loss']:.3f} | {k['shifted_loss']:.3f} | {k['gap']:+.3f} | "
+            f"{k['distinct_share']:.0%} |"
             for k in trained["looks"]
         ),
     ]
