@@ -190,7 +190,7 @@ def told(asked: argparse.Namespace, counts: dict[str, int], manifest: dict[str, 
     found = scored["translations"][0]
     lines = [
         f"{date.today()}: {begun['parameters']:,} parameters; {trained['rows']:,} pairs, {trained['tokens']:,} "
-        f"tokens; {trained['steps']:,} steps in {trained['seconds']:,.0f} s on {trained['device']} ({asked.threads} threads); "
+        f"tokens; {trained['steps']:,} steps in {trained['seconds']:,.0f} s, {asked.threads} threads; "
         f"the whole command {cpu / 60:.1f} CPU minutes, {wall / 60:.1f} minutes. Tatoeba: {counts}.",
         "",
         "| held-out Tatoeba | untrained | trained |",
