@@ -238,7 +238,7 @@ class Translate(Ask):
         matched = frame.select(index).join(by_row, on="row", how="left", maintain_order="left")
         matched = matched.with_columns(pl.col("row_task").fill_null(""), pl.col("requests", "repairs").fill_null(0))
         old, new = frame.get_column(self.column), matched.get_column("new")
-        native = frame.with_columns(self._is_native().alias(NATIVE)).get_column(NATIVE)
+        native = frame.with_columns(self._is_native(frame).alias(NATIVE)).get_column(NATIVE)
         told = [] if self.native is None else [native]
         return frame.with_columns(
             pl.when(~native).then(old).alias(self.kept),
@@ -267,9 +267,9 @@ class Translate(Ask):
             .otherwise(pl.lit(called["model"]))
         )
 
-    def _is_native(self) -> pl.Expr:
-        """Whether rows were found to be in the language of `to`."""
-        if self.native is None:
+    def _is_native(self, frame: pl.DataFrame) -> pl.Expr:
+        """Whether rows were found to be in the language of `to`; of rows that were not measured yet (a plan's), none."""
+        if self.native is None or f"{self.native}.label" not in frame.columns:
             return pl.lit(False)
         return (pl.col(f"{self.native}.label") == self.to).fill_null(False)
 
@@ -280,7 +280,7 @@ class Translate(Ask):
         translated of it, null where nothing is.
         """
         index = pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")
-        rows_ = frame.select(index, pl.col(self.column).alias("whole"), native=self._is_native())
+        rows_ = frame.select(index, pl.col(self.column).alias("whole"), native=self._is_native(frame))
         none = pl.lit(None, pl.String)
         if not self._instructs:
             text = pl.col("whole").struct.field(self._parts[0])

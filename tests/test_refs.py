@@ -132,11 +132,12 @@ def test_a_corpus_of_a_corpus_tells_the_first_sources(workshop: Workshop) -> Non
     shop(workshop, AS_THEY_ARE, version="1.0.0").build()
     second(workshop)
     catalog = workshop.folder / "catalog.yaml"
-    catalog.write_text(catalog.read_text().replace("first@1.0.0", "second@1.0.0"))
-    chained(workshop, name="third", file="third.yaml")
+    again = "sources:\n  again: {ref: second@1.0.0, language: ar}\n"
+    catalog.write_text(catalog.read_text().replace("sources:\n", again))
+    chained(workshop, name="third", file="third.yaml", sources=[{"source": "again"}])
     second(workshop, file="third.yaml")
     manifest = workshop.manifest(name="third")
-    assert list(manifest["lock"]["sources"]["corpus"]["origins"]) == ["open", "closed"]
+    assert list(manifest["lock"]["sources"]["again"]["origins"]) == ["open", "closed"]
     assert manifest["licence"]["licence"] == "CC-BY-NC-4.0"
     assert ("model", "people", 24) in [(p["kind"], p["name"], p["rows"]) for p in manifest["licence"]["parts"]]
     row = workshop.kept(name="third")["id"][0]
