@@ -268,7 +268,7 @@ class Translate(Ask):
         )
 
     def _is_native(self, frame: pl.DataFrame) -> pl.Expr:
-        """Whether rows were found to be in the language of `to`; of rows that were not measured yet (a plan's), none."""
+        """Whether rows were found to be in the language of `to`; a plan asks about rows that were not measured."""
         if self.native is None or f"{self.native}.label" not in frame.columns:
             return pl.lit(False)
         return (pl.col(f"{self.native}.label") == self.to).fill_null(False)
