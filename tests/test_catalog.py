@@ -80,6 +80,8 @@ MODELS = [
     ("hala-translator-1.2b", None, "vllm", "CC-BY-NC-4.0"),
     ("hala-1.2b-en-ar-translator", "hammh0a/Hala-1.2B-EN-AR-Translator", "vllm", "CC-BY-NC-4.0"),
     ("tiny-teacher", None, "vllm", "Apache-2.0"),
+    ("tiny-teacher-int8", None, "vllm", "Apache-2.0"),
+    ("tiny-base", None, "vllm", "Apache-2.0"),
     ("tiny-translator", None, "vllm", "Apache-2.0"),
     ("judge", "Qwen/Qwen2.5-3B-Instruct", "vllm", "unknown"),
     ("lfm2-350m", "LiquidAI/LFM2-350M", "vllm", "lfm1.0"),

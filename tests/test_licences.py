@@ -61,6 +61,8 @@ MODELS = [  # name, its licence, what it writes counts as
     ("hala-translator-1.2b", "CC-BY-NC-4.0", "CC-BY-NC-4.0"),
     ("hala-1.2b-en-ar-translator", "CC-BY-NC-4.0", "CC-BY-NC-4.0"),
     ("tiny-teacher", "Apache-2.0", "Apache-2.0"),
+    ("tiny-teacher-int8", "Apache-2.0", "Apache-2.0"),
+    ("tiny-base", "Apache-2.0", "Apache-2.0"),
     ("tiny-translator", "Apache-2.0", "Apache-2.0"),
     ("judge", "unknown", OPEN),
     ("lfm2-350m", "lfm1.0", OPEN),
