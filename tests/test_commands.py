@@ -272,7 +272,7 @@ def test_why_of_nothing_says_so(built: Workshop, words: list[str], error: str) -
         (["biuld"], "no command 'biuld'; did you mean 'build'?"),
         (
             ["frobnicate"],
-            "no command 'frobnicate'; known are: build, check, diff, doctor, gc, generations, lock, plan, quantize, report,",
+            "no command 'frobnicate'; known are: build, check, diff, doctor, evaluate, gc, generations, lock, plan, quantize, report,",
         ),
         (["build"], "Missing argument 'RECIPE'"),
         (
@@ -315,7 +315,7 @@ def test_schema_is_printed_and_checked(workshop: Workshop) -> None:
     )
 
 
-MODEL_STEPS = ("quantise", "accept")
+MODEL_STEPS = ("init", "sft", "quantise", "accept", "evaluate")
 
 
 def test_every_step_is_listed_with_a_sentence_and_explained_with_its_fields(workshop: Workshop) -> None:
