@@ -315,7 +315,7 @@ def test_schema_is_printed_and_checked(workshop: Workshop) -> None:
     )
 
 
-MODEL_STEPS = ("init", "sft", "quantise", "accept", "evaluate")
+MODEL_STEPS = ("init", "sft", "quantise", "merge", "accept", "evaluate")
 
 
 def test_every_step_is_listed_with_a_sentence_and_explained_with_its_fields(workshop: Workshop) -> None:
