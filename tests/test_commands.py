@@ -272,7 +272,7 @@ def test_why_of_nothing_says_so(built: Workshop, words: list[str], error: str) -
         (["biuld"], "no command 'biuld'; did you mean 'build'?"),
         (
             ["frobnicate"],
-            "no command 'frobnicate'; known are: build, check, diff, doctor, evaluate, gc, generations, lock, plan, quantize, report,",
+            "no command 'frobnicate'; known are: build, check, diff, doctor, evaluate, gc, generations, lint, lock, merge, plan,",
         ),
         (["build"], "Missing argument 'RECIPE'"),
         (
