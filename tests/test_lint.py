@@ -1,6 +1,7 @@
 """The training lint: what it finds in conversations as a model reads them, and the bounds that stand on it."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
@@ -18,7 +19,10 @@ from tests import chat_templates
 from tests.chat_templates import CHATML, END, GEMMA
 from tests.workshop import Workshop
 
-pytestmark = pytest.mark.train
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.skipif(find_spec("transformers") is None, reason="needs the extra `train`"),
+]
 
 
 def talk(*texts: str | None, roles: str = "ua", name: str = "row") -> dict:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ from hala_factory.train.checkpoints import load, tensors
 from tests.tiny_parents import KINDS, parents
 from tests.workshop import Workshop
 
-pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::DeprecationWarning")]  # of mergekit's imports
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.skipif(find_spec("mergekit") is None, reason="needs the extra `merge`"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of mergekit's imports
+]
 
 METHODS = [("slerp", 1.0), ("linear", 1.0), ("task_arithmetic", 1.0), ("ties", 0.3)]
 

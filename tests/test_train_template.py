@@ -1,5 +1,7 @@
 """Conversations through chat templates in the styles of ChatML, Llama 3, Gemma and others: ids, and what is trained."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from hala_factory.train.template import tokens_of, tokens_of_all
@@ -21,7 +23,10 @@ from tests.chat_templates import (
     SPACED,
 )
 
-pytestmark = pytest.mark.train
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.skipif(find_spec("transformers") is None, reason="needs the extra `train`"),
+]
 
 ONE = [{"role": "user", "content": "Name a river."}, {"role": "assistant", "content": "نهر النيل. The Nile"}]
 TWO = [*ONE, {"role": "user", "content": "Another?"}, {"role": "assistant", "content": "The Rhine"}]
