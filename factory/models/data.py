@@ -19,6 +19,7 @@ from hala_factory.catalog import ARTIFACT, Loaded, Source
 from hala_factory.documented import Documented
 from hala_factory.errors import InputError, did_you_mean
 from hala_factory.hub import commit_of
+from hala_factory.licence_table import UNKNOWN
 from hala_factory.store import Store
 from hala_factory.validation import FieldError
 
@@ -53,6 +54,8 @@ class RowsFrom(Documented):
     """A file or glob, relative to the catalog, in any form that sources may have."""
     columns: str | dict[str, str] = Field({"en": "en", "ar": "ar"})
     """Of `path`: the column of each language, or a layout of conversations, as in the catalog."""
+    licence: str = UNKNOWN
+    """Of `path`: under what its rows stand, for a model that learns from them."""
     n: int | None = Field(1_000, ge=1)
     """Rows to draw; all where there are fewer, or for null."""
     seed: int = 0

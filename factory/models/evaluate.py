@@ -92,7 +92,7 @@ class Evaluate(Judging):
         """What decides the report: the questions and texts count by their content, prompts by their task files."""
         config = self.model_dump(mode="json", exclude={*self.gates, "name", "benchmarks", "samples"})
         for each in config["translations"]:
-            for place in ("source", "corpus", "path"):
+            for place in ("source", "corpus", "path", "licence"):
                 del each[place]
         known = scoring.tasks()
         return {"config": config, "tasks": {n: known[n] for n in self.benchmarks}, "revision": self.revision}

@@ -128,7 +128,7 @@ class ModelStep(Documented, ABC):
         """
         config = self.model_dump(mode="json", exclude={*self.gates, *self.execution, *self.models(), "name"})
         for name in self.data():
-            config[name] = {k: v for k, v in config[name].items() if k not in ("source", "corpus", "path")}
+            config[name] = {k: v for k, v in config[name].items() if k not in ("source", "corpus", "path", "licence")}
         return {"config": config, "revision": self.revision}
 
 
