@@ -42,6 +42,7 @@ def main(order: dict[str, Any], said: Path) -> None:
     if order["packing"]:
         expect_apart(model, sorted(rows[: min(len(rows), 64)]["input_ids"], key=len)[-2:])
     order_of_rows = batches.order(list(rows["length"]), order["batch_size"], order["epochs"], order["seed"])
+    steps = min(order["max_steps"] or len(order_of_rows), -(-len(order_of_rows) // order["batch_size"]))
     micro = min(order["micro_batch"], order["batch_size"])
     config = SFTConfig(
         output_dir=f"{order['scratch']}/checkpoints",
@@ -63,7 +64,7 @@ def main(order: dict[str, Any], said: Path) -> None:
         gradient_checkpointing=order["gradient_checkpointing"],
         train_sampling_strategy="sequential",
         shuffle_dataset=False,
-        logging_steps=max(1, len(order_of_rows) // order["batch_size"] // 200),
+        logging_steps=max(1, steps // 200),
         logging_first_step=True,
         save_steps=order["save_every"],
         save_total_limit=2,
