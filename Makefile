@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
+TEST_WORKERS ?= 2
 export HALA_TOOLS ?= $(CURDIR)/.tools
 
 .PHONY: setup demo test check bench samples clean
@@ -31,7 +32,7 @@ demo: setup ## build the first corpus from samples: no network, no server, no GP
 test: .venv/.local ## everything, with a real vLLM server and a real small translator
 	$(BIN)/hala-factory tools install vllm
 	$(BIN)/hala-factory tools install llmcompressor
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev ## format, lint, types, imports, generated files
 	$(BIN)/ruff format --check .

@@ -11,6 +11,16 @@ from tests.workshop import Workshop
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests take long come first, so that no worker is left with one of them in the end."""
+    ranks: dict[Path, int] = {}
+    for item in items:
+        own = 0 if item.get_closest_marker("vllm") or item.get_closest_marker("train") else 1
+        rank = own if item.get_closest_marker("slow") or not own else 2
+        ranks[item.path] = min(rank, ranks.get(item.path, 2))
+    items.sort(key=lambda item: ranks[item.path])
+
+
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     monkeypatch.chdir(tmp_path)
