@@ -21,7 +21,6 @@ from hala_factory.options import (
     plan_of,
     profile_option,
     recipe_file,
-    store_at,
     store_option,
     tell_built,
     told_rows,
@@ -30,6 +29,7 @@ from hala_factory.tables import table
 
 if TYPE_CHECKING:
     from hala_factory.catalog import Loaded
+    from hala_factory.graph import Graph
 
 
 @click.command("plan")
@@ -62,10 +62,10 @@ def plan_command(
     from hala_factory.cost import telling
     from hala_factory.cost.estimate import estimate
 
-    store, graph = store_at(store_place), graph_of(recipe, profile, catalog_at(catalog_file), store_place)
-    needed = [{"artifact": n.artifact, "status": "stored" if n.stands(store) else "to run"} for n in graph.before]
+    graph = graph_of(recipe, profile, catalog_at(catalog_file), store_place)
+    needed = _needed(graph, store_place)
     if not as_json and needed:
-        click.echo(table(["made of", "status"], [list(n.values()) for n in needed]) + "\n")
+        click.echo(table(["made of", "status", "why"], [list(n.values()) for n in needed]) + "\n")
     if any(n["status"] == "to run" for n in needed):
         artifact = graph.nodes[-1].artifact
         if as_json:
@@ -207,9 +207,8 @@ def build_command(
     how = How(workers or len(os.sched_getaffinity(0)), shard_rows, not no_report, quiet, locked)
     if limits.budget and graph.before:
         names = ", ".join(node.artifact for node in graph.before)
-        for node in graph.before:
-            if not node.stands(store_at(store_place)):
-                raise InputError(f"a budget is for one corpus: build what it is made of first ({names})")
+        if any(made["status"] == "to run" for made in _needed(graph, store_place)):
+            raise InputError(f"a budget is for one corpus: build what it is made of first ({names})")
     needed = []
     for node in graph.before:
         made = _made(str(node.file), node.profile, graph.catalog, store_place, Limits(), how)
@@ -233,6 +232,23 @@ def build_command(
     click.echo(told_rows(told["rows"]))
     if asked := told["generation"]["requests"]:
         click.echo(_told_answers(asked, told["generation"]))
+
+
+def _needed(graph: Graph, store_place: str | None) -> list[dict[str, str]]:
+    """What the last recipe of a graph is made of, and whether it stands as the recipes have it."""
+    told: dict[str, dict[str, str]] = {}
+    for node in graph.before:
+        waits = [told[name]["artifact"] for name in node.needs if told[name]["status"] == "to run"]
+        status, reason = "to run", f"made of {waits[0]}" if waits else ""
+        if not waits:
+            model = commands_models.planned(node.file, graph.catalog, node.profile, None, store_place)
+            if model is not None:
+                status, reason = model.last()["status"], model.last()["reason"]
+            else:
+                made = plan_of(str(node.file), node.profile, None, graph.catalog, store_place)
+                status, reason = made.corpus.status, made.corpus.reason
+        told[node.name] = {"artifact": node.artifact, "status": status, "reason": reason}
+    return list(told.values())
 
 
 def _made(

@@ -45,11 +45,6 @@ class Node:
         """`name@version`."""
         return f"{self.name}@{self.version}"
 
-    def stands(self, store: Store) -> bool:
-        """Whether a version of that name is in the store, made from whatever."""
-        folder = store.corpus if self.makes == "corpus" else store.model
-        return (folder(self.name, self.version) / "manifest.json").is_file()
-
 
 @dataclass(frozen=True)
 class Graph:

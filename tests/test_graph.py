@@ -44,6 +44,13 @@ def test_what_a_corpus_is_made_of_is_built_before_it_and_then_stands(shop):
     assert {n["status"] for n in again["needed"]} == {"stored"}
     assert again["digest"] == first["digest"]
     assert "a@dev" in shop.run("plan", "d.yaml").out
+    corpus(shop, "a", ["rows"], [{"step": "length", "min_chars": 11}])
+    told = shop.run("plan", "d.yaml", "--json").json
+    assert [(n["status"], n["reason"]) for n in told["needed"]] == [
+        ("to run", "what it is made from has changed"),
+        ("to run", "made of a@dev"),
+        ("stored", "unchanged"),
+    ]
 
 
 def test_a_changed_recipe_rebuilds_what_follows_and_nothing_else(shop):

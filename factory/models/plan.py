@@ -80,7 +80,7 @@ class ModelPlan:
             {"name": s.name, "kind": s.kind, "status": s.status, "reason": s.reason, "fingerprint": s.fingerprint}
             for s in self.stages
         ]
-        last = {"name": "model", "kind": "model", "fingerprint": self.fingerprint, **self._last()}
+        last = {"name": "model", "kind": "model", "fingerprint": self.fingerprint, **self.last()}
         return {
             "artifact": self.ready.artifact,
             "profile": self.ready.profile,
@@ -88,7 +88,8 @@ class ModelPlan:
             "stages": [*stages, last],
         }
 
-    def _last(self) -> dict[str, str]:
+    def last(self) -> dict[str, str]:
+        """Whether the version itself is stored, and why not."""
         if self.stored:
             return {"status": "stored", "reason": "unchanged"}
         changed = "what it is made from has changed" if self.manifest else "never built"
