@@ -213,6 +213,37 @@ def test_two_processes_train_together_to_the_same_losses(shop):
     assert [loss for _, loss in manifest["stages"][1]["report"]["losses"]] == pytest.approx(alone, rel=1e-3)
 
 
+# By hand
+
+
+def test_a_model_is_trained_by_hand_from_a_folder_or_refused_with_a_reason(shop):
+    from hala_factory.train import init
+
+    (shop.folder / "texts.jsonl").write_text("".join(json.dumps(p["en"] + p["ar"]) + "\n" for p in PAIRS))
+    sizes = {k: INIT[k] for k in ("hidden", "layers", "heads", "kv_heads", "ffn")}
+    order = {"texts": "texts.jsonl", "architecture": "llama", "sizes": sizes, "vocabulary": 300, "context": 128}
+    init.main({**order, "seed": 0, "out": "begun"})
+    fields = ("epochs=2", "held_out=8", "max_length=96", "batch_size=16", "precision=fp32", "collapse=null")
+    words = ["train", "begun", "--rows", "pairs.jsonl", "--out", "trained"]
+    sets = [word for field in fields for word in ("--set", field)]
+    told = shop.run(*words, *sets, "--json").json
+    assert (told["rows"], told["steps"]) == (92, 12)
+    assert told["lint"]["rows"] == 92
+    assert (shop.folder / "trained" / "loss.svg").is_file()
+    assert not list(shop.folder.glob(".trained-unfinished"))
+    for more, said in (
+        (["--set", "epochs"], "--set epochs: expected FIELD=VALUE"),
+        (["--set", "epocks=2"], "unknown field 'epocks'; did you mean 'epochs'?"),
+        ([], "--out trained: is there already"),
+    ):
+        refused = shop.run(*words, *more)
+        assert (refused.code, said in refused.err) == (2, True), refused.err
+    refused = shop.run(*words[:-1], "another", *sets, "--set", "logs=trackio")
+    assert "logs: 'trackio' is not installed" in refused.err
+    narrow = shop.run(*words[:-1], "another", *sets, "--set", "max_length=16")
+    assert (narrow.code, "max_over_length_share" in narrow.err) == (1, True)
+
+
 # Packing
 
 

@@ -21,11 +21,12 @@ def render(manifest: dict[str, Any]) -> str:
     if base.get("hub"):
         head |= {"base_model": base["hub"], "base_model_relation": RELATIONS.get(_last(manifest), "finetune")}
     revision = f", revision `{base['revision']}`" if base["revision"] else ""
+    by = f" by the recipe's profile `{manifest['profile']}`" if manifest["profile"] else ""
     parts = [
         f"---\n{yamlfile.dump(head)}---\n",
         f"# {manifest['name']} {manifest['version']}\n",
         f"{manifest['description']}\n" if manifest["description"] else "",
-        f"{f'Made of {place}{revision}' if place != NOTHING.name else 'Made from nothing'}; digest "
+        f"{f'Made of {place}{revision}' if place != NOTHING.name else 'Made from nothing'}{by}; digest "
         f"`{manifest['digest']}`.\n",
         "\n".join(["## Licence\n", *(f"- {line}" for line in licences.tell(manifest["licences"]))]) + "\n",
     ]

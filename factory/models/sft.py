@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import os
@@ -12,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from hala_factory.documented import Documented
-from hala_factory.errors import BuildError
+from hala_factory.errors import BuildError, InputError
 from hala_factory.generate.gpus import gpus
 from hala_factory.models import curve, linting, program
 from hala_factory.models.data import RowsFrom, Task, Turns, find, lot
@@ -141,6 +142,10 @@ class Sft(Making):
 
     def make(self, bench: Bench, folder: Path) -> dict[str, Any]:
         """Train. Raises InputError where rows are missing, BuildError where the training fails or collapses."""
+        if self.logs != "none" and importlib.util.find_spec(self.logs) is None:
+            raise InputError(
+                f"{self.label}: logs: {self.logs!r} is not installed: pip install {self.logs}, or leave it out"
+            )
         processes = self.processes or max(1, len(gpus()))
         if self.batch_size % (self._micro * processes):
             raise BuildError(
@@ -184,19 +189,16 @@ class Sft(Making):
         return linting.check(rows, bench.model, self.max_length, self.lint, work, log, bench.say)
 
     def _launch(self, bench: Bench, processes: int) -> list[str]:
-        if processes == 1 and not self.accelerate_config:
-            return []
-        launch = ["-m", "accelerate.commands.launch"]
         if self.accelerate_config:
-            return [*launch, "--config_file", str(bench.catalog.folder / self.accelerate_config)]
-        return [
-            *launch,
-            "--multi_gpu" if gpus() else "--cpu",
-            "--num_processes",
-            str(processes),
-            "--num_machines",
-            "1",
-        ]
+            config = bench.catalog.folder / self.accelerate_config
+            return ["-m", "accelerate.commands.launch", "--config_file", str(config)]
+        if processes == 1:
+            return []
+        if gpus():
+            each = ["--num_processes", str(processes), "--num_machines", "1"]
+            return ["-m", "accelerate.commands.launch", "--multi_gpu", *each]
+        # without GPUs accelerate's own launcher wants MPI
+        return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
 
     def _files(self, bench: Bench) -> tuple[Path, Path]:
         """The conversations to train on and those held out, written once; a training that is taken up has the same."""

@@ -31,6 +31,8 @@ def main(order: dict[str, Any], said: Path) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, set_seed
     from trl import SFTConfig, SFTTrainer
 
+    if int(os.environ.get("WORLD_SIZE", "1")) != order["processes"]:
+        raise SystemExit(f"{os.environ.get('WORLD_SIZE', '1')} processes were launched, ordered {order['processes']}")
     set_seed(order["seed"])
     os.environ |= {"TENSORBOARD_LOGGING_DIR": order["logs_folder"], "TRACKIO_DIR": order["logs_folder"]}
     place = {"pretrained_model_name_or_path": order["model"], "revision": order["revision"]}
