@@ -20,6 +20,7 @@ from hala_factory.options import (
     all_recipes,
     catalog_at,
     catalog_option,
+    graph_of,
     json_option,
     manifest_of,
     recipe_file,
@@ -32,6 +33,7 @@ from hala_factory.tables import table
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from hala_factory.graph import Known
     from hala_factory.models.recipe import ModelRecipe
     from hala_factory.recipe import Recipe
 
@@ -74,14 +76,18 @@ def check(recipes: tuple[str, ...], catalog_file: Path | None, as_json: bool) ->
     catalog = catalog_at(catalog_file)
     files = [recipe_file(r) for r in recipes] or all_recipes()
     faults, checked, models = [], [], []
+    known: Known = {}
     for file in files:
         try:
             if (model := commands_models.ready(file, catalog)) is not None:
+                for profile in (None, *model.recipe.profiles):
+                    graph_of(str(file), profile, catalog, None, known)
                 models.append(model.recipe)
                 continue
             ready = recipe.load(file, catalog)
             for each in (ready, *(recipe.load(file, catalog, profile) for profile in ready.recipe.profiles)):
                 sources.find(each, lambda file: "", {}, hub=False)  # no need to read them to their ends
+                graph_of(str(file), each.profile, catalog, None, known)
             checked.append(ready)
         except InputError as error:
             faults += error.faults

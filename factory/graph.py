@@ -25,6 +25,9 @@ from hala_factory.recipe import Ready
 from hala_factory.step import Ask
 from hala_factory.store import Store
 
+Known = dict[tuple[Path, str | None], Ready | ReadyModel]
+"""Recipes that were read already, by their file and profile."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -61,17 +64,23 @@ class Graph:
 
 
 def lay_out(
-    file: Path, profile: str | None, catalog: Loaded, place: Callable[[str, Path], Path | None], store: Store
+    file: Path,
+    profile: str | None,
+    catalog: Loaded,
+    place: Callable[[str, Path], Path | None],
+    store: Store,
+    known: Known | None = None,
 ) -> Graph:
     """The graph of a recipe. `place` tells the file of a recipe by its name and the folder of the one that names it.
 
+    Who asks for many graphs of one catalog gives them one `known`, so that every recipe is read once.
     Raises InputError where a recipe is wrong, where one needs what itself is made of, where there is no recipe for a
     `ref` without a version, and where a recipe makes another version than a `ref` names that is not in the store.
     """
     nodes: dict[str, Node] = {}
 
     def visit(file: Path, asked: str | None, trail: tuple[str, ...]) -> Node:
-        ready = _load(file, asked, catalog, strict=not trail)
+        ready = _load(file, asked, catalog, {} if known is None else known, strict=not trail)
         name, version = ready.recipe.name, ready.recipe.version
         if name in trail:
             raise InputError(f"{file}: {' needs '.join([*trail[trail.index(name) :], name])}: a recipe needs itself")
@@ -80,8 +89,8 @@ def lay_out(
         needed = []
         for ref in refs(ready):
             wanted, _, pinned = ref.partition("@")
-            known = place(wanted, file.parent)
-            made = visit(known, profile, (*trail, name)) if known is not None else None
+            found = place(wanted, file.parent)
+            made = visit(found, profile, (*trail, name)) if found is not None else None
             if made is not None and pinned in ("", made.version):
                 needed.append(wanted)
             elif not pinned:
@@ -115,14 +124,19 @@ def refs(ready: Ready | ReadyModel) -> list[str]:
     return list(dict.fromkeys(ref for ref in found if ref))
 
 
-def _load(file: Path, profile: str | None, catalog: Loaded, *, strict: bool) -> Ready | ReadyModel:
+def _load(file: Path, profile: str | None, catalog: Loaded, known: Known, *, strict: bool) -> Ready | ReadyModel:
     """A recipe under a profile: under its own settings where it has no such profile and is not the one asked for."""
-    document = yamlfile.read(file)
-    has: Any = document.data.get("profiles") or {}
-    chosen = profile if strict or profile in has else None
-    if document.data.get("kind") == "model":
-        return models.load(file, catalog, chosen)
-    return corpora.load(file, catalog, chosen)
+    own = known.get((file, None))
+    if not strict and own is not None and (profile is None or profile not in own.recipe.profiles):
+        return own
+    if (file, profile) not in known:
+        document = yamlfile.read(file)
+        has: Any = document.data.get("profiles") or {}
+        chosen = profile if strict or profile in has else None
+        load: Any = models.load if document.data.get("kind") == "model" else corpora.load
+        known[file, chosen] = load(file, catalog, chosen)
+        return known[file, chosen]
+    return known[file, profile]
 
 
 def _standing(name: str, version: str, store: Store) -> bool:

@@ -13,7 +13,7 @@ from hala_factory.errors import HalaError, InputError, did_you_mean
 
 if TYPE_CHECKING:
     from hala_factory.catalog import Loaded
-    from hala_factory.graph import Graph
+    from hala_factory.graph import Graph, Known
     from hala_factory.plan import Plan
     from hala_factory.store import Store
 
@@ -95,7 +95,9 @@ def recipe_file(recipe: str) -> Path:
     return found
 
 
-def graph_of(recipe: str, profile: str | None, catalog: Loaded, store_place: str | None) -> Graph:
+def graph_of(
+    recipe: str, profile: str | None, catalog: Loaded, store_place: str | None, known: Known | None = None
+) -> Graph:
     """The recipes that a recipe's artifact is made by, looked up beside each other and in the project."""
     from hala_factory import graph
 
@@ -103,7 +105,7 @@ def graph_of(recipe: str, profile: str | None, catalog: Loaded, store_place: str
         beside = folder / f"{name}.yaml"
         return beside if beside.exists() else next((p for p in all_recipes() if p.stem == name), None)
 
-    return graph.lay_out(recipe_file(recipe), profile, catalog, place, store_at(store_place))
+    return graph.lay_out(recipe_file(recipe), profile, catalog, place, store_at(store_place), known)
 
 
 def plan_of(

@@ -103,7 +103,7 @@ def test_a_ref_with_a_version_stays_with_it(shop):
 )
 def test_a_graph_that_cannot_be_is_refused(shop, recipe, sources, told):
     corpus(shop, recipe, sources, ["exact_dedup"])
-    for command in ("plan", "build"):
+    for command in ("plan", "build", "check"):
         said = shop.run(command, "d.yaml")
         assert (said.code, told in said.err) == (2, True), said.err
 
