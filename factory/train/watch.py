@@ -41,7 +41,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **rest: Any) -> None:
         """Look, at as many steps as were ordered."""
         every = max(1, state.max_steps // self.order["looks"])
-        if state.global_step % every and state.global_step != state.max_steps:
+        left = state.max_steps - state.global_step
+        if left and (state.global_step % every or left < every):
             return
         if not self.held_out or any(look["step"] == state.global_step for look in self.looks):
             return
