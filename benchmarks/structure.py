@@ -21,9 +21,10 @@ import json
 import random
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 from adversary import MISBEHAVIOURS, WAYS, arabic
@@ -155,9 +156,9 @@ class Model:
         return Answer(honest if other is None else other, "stop", len(text), len(honest))
 
 
-def translated(texts: Iterable[str], model: Answerer) -> list[Translation]:
+def translated(texts: Iterable[str], model: Answerer, **fields: Any) -> list[Translation]:
     """What `translate` makes of texts, with the longest segment that it has by default."""
-    step = Translate.model_validate({"to": "ar", "model": "scripted"})
+    step = Translate.model_validate({"to": "ar", "model": "scripted", **fields})
 
     async def all_of_them() -> list[Translation]:
         gate = asyncio.Semaphore(64)
@@ -262,6 +263,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one figure a line")
     parser.add_argument("--only", choices=DATASETS, action="append", help="a data set; may be given again")
     parser.add_argument("--model", help="ask this model, too …")
+    parser.add_argument("--fields", default="{}", help="… with these fields of the step translate, as JSON")
     parser.add_argument("--url", default="http://127.0.0.1:8000/v1", help="… of an OpenAI-compatible server")
     asked = parser.parse_args(argv)
     if not asked.data.is_dir():
@@ -283,10 +285,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         rounds = [(kind, share) for kind in MISBEHAVIOURS for share in (0.5, 1.0)] if some else []
         survivals += [survival(name, some, first, *how) for how in rounds]
         if asked.model:
-            told = translated(texts, Server(asked.url, asked.model))
+            told = translated(texts, Server(asked.url, asked.model), **json.loads(asked.fields))
             whole = sum(d.failure is None for d in told)
             repairs = sum(d.repairs > 0 for d in told)
-            print(f"{asked.model}: of {len(told)} texts of {name} {whole} survive, {repairs} of them repaired")
+            why = Counter(str(d.failure) for d in told if d.failure).most_common()
+            print(f"{asked.model}: of {len(told)} texts of {name} {whole} survive, {repairs} of them repaired; {why}")
     print_all(tallies, survivals, alarms, asked.read, asked.json)
     missed = sum(len(t.missed) for t in tallies) + sum(len(s.escaped) for s in survivals)
     return 1 if missed or any(false for _, false in alarms.values()) else 0
