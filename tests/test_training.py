@@ -182,6 +182,11 @@ def test_a_model_that_does_not_read_its_questions_is_caught_though_its_loss_fall
     assert "collapsed at step 40 of 40: the right answers to other questions are as likely" in said.err
     assert "answers without reading what it is asked" in said.err
     assert not list(shop.folder.glob("store/models/small/*"))
+    again = shop.run("build", "recipe.yaml")  # from its last checkpoint, which is at the end: it is not let through
+    assert (again.code, "collapsed at step 40 of 40" in again.err) == (1, True)
+    recipe(shop, INIT, {**steps, "collapse": None})  # whoever wants it all the same goes on from there
+    assert shop.run("build", "recipe.yaml").code == 0
+    assert report(shop, "sft")["taken_up_at"] == 40
 
 
 def test_lora_trains_little_and_leaves_whole_weights(shop):

@@ -123,6 +123,7 @@ class Sft(Making):
         "accelerate_config",
         "logs",
         "lint",
+        "collapse",  # a gate: what was trained before it was broken is taken up when it is loosened
     )
 
     @model_validator(mode="after")

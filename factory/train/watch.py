@@ -30,6 +30,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         noted = self._noted.read_text(encoding="utf-8").splitlines() if self._noted.exists() else []
         looks = [json.loads(line) for line in noted if line.endswith("}")]
         self.looks = [look for look in looks if look["step"] <= state.global_step]
+        for look in self.looks:
+            self._judge(look, state, control)
         self._noted.write_text("".join(json.dumps(look) + "\n" for look in self.looks), encoding="utf-8")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **rest: Any) -> None:
@@ -57,11 +59,15 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                 f"step {state.global_step:,}: held-out loss {figures['loss']:.4f}, with other questions "
                 f"{figures['shifted_loss']:.4f}; {figures['distinct_share']:.0%} distinct answers"
             )
+        self._judge(self.looks[-1], state, control)
+
+    def _judge(self, look: dict[str, Any], state: Any, control: Any) -> None:
+        """Stop the training where a look shows a collapse."""
         bounds = self.order["collapse"]
-        if bounds and state.global_step >= bounds["from_share"] * state.max_steps:
-            wrong = collapse.verdict(figures, bounds)
+        if bounds and look["step"] >= bounds["from_share"] * state.max_steps:
+            wrong = collapse.verdict(look, bounds)
             if wrong:
-                self.collapsed = f"collapsed at step {state.global_step:,} of {state.max_steps:,}: {wrong}"
+                self.collapsed = f"collapsed at step {look['step']:,} of {state.max_steps:,}: {wrong}"
                 control.should_training_stop = True
 
     def _say(self, line: str) -> None:
