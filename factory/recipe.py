@@ -8,9 +8,10 @@ import importlib.metadata
 import json
 import operator
 import pkgutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -28,6 +29,10 @@ from hala_factory.validation import validate
 
 Export = Literal["messages", "conversations"]
 VERSION = r"^(dev|\d+\.\d+\.\d+(-[0-9a-z.-]+)?)$"
+
+
+Labelled = TypeVar("Labelled", bound=Any)
+"""A step of either kind of recipe: a model with `step` and `label`."""
 
 
 class SourceUse(Documented):
@@ -265,14 +270,14 @@ def _apply(
     recipe: Recipe, document: yamlfile.Document, name: str | None, faults: list[Fault]
 ) -> tuple[Profile, Recipe]:
     for word, each in recipe.profiles.items():  # a profile that cannot work is a fault whichever one is asked for
-        _overridden(recipe, each, document, word, faults)
+        overridden(recipe.steps, each.steps, document, word, faults)
     if name is None:
         return Profile(), recipe
     if name not in recipe.profiles:
         has = f"{did_you_mean(name, recipe.profiles)}" if recipe.profiles else "; it has none"
         raise InputError([*faults, Fault(document.file, 0, 0, f"there is no profile {name!r}{has}")])
     profile = recipe.profiles[name]
-    changes: dict[str, Any] = {"steps": _overridden(recipe, profile, document, name, [])}
+    changes: dict[str, Any] = {"steps": overridden(recipe.steps, profile.steps, document, name, [])}
     if profile.version:
         changes["version"] = profile.version
     if profile.contracts is not None:
@@ -283,28 +288,33 @@ def _apply(
     return profile, recipe.model_copy(update={**changes, "sources": uses})
 
 
-def _overridden(
-    recipe: Recipe, profile: Profile, document: yamlfile.Document, word: str, faults: list[Fault]
-) -> tuple[Step, ...]:
-    labels = [s.label for s in recipe.steps]
-    for label in profile.steps:
+def overridden(
+    steps: Sequence[Labelled],
+    changes: Mapping[str, Mapping[str, Any]],
+    document: yamlfile.Document,
+    word: str,
+    faults: list[Fault],
+) -> tuple[Labelled, ...]:
+    """The steps of a recipe with the fields that its profile `word` changes; what is wrong goes to `faults`."""
+    labels = [s.label for s in steps]
+    for label in changes:
         if label not in labels:
             message = f"the recipe has no step called {label!r}{did_you_mean(label, labels)}"
             faults.append(document.fault(("profiles", word, "steps", label), message, key=True))
-        elif "step" in profile.steps[label]:
+        elif "step" in changes[label]:
             message = "a profile changes the fields of a step, not its kind"
             faults.append(document.fault(("profiles", word, "steps", label, "step"), message, key=True))
-    steps = []
-    for step in recipe.steps:
-        changes = profile.steps.get(step.label, {})
-        if not changes:
-            steps.append(step)
+    changed: list[Labelled] = []
+    for step in steps:
+        fields = changes.get(step.label, {})
+        if not fields:
+            changed.append(step)
             continue
-        data = {**step.model_dump(by_alias=True, exclude_unset=True), **changes, "step": step.step}
+        data = {**step.model_dump(by_alias=True, exclude_unset=True), **fields, "step": step.step}
         made, found = validate(type(step), document.below(("profiles", word, "steps", step.label)), data)
         faults += found
-        steps.append(made or step)
-    return tuple(steps)
+        changed.append(made or step)
+    return tuple(changed)
 
 
 def _sources(recipe: Recipe, catalog: Loaded, spots: _Spots, faults: list[Fault]) -> dict[str, Source]:

@@ -109,6 +109,11 @@ def chain(shop: Workshop, *steps: dict, **fields: object) -> Path:
             {"profiles": {"p": {"steps": {"quantsie": {}}}}},
             "no step called 'quantsie'; did you mean 'quantise'?",
         ),
+        (
+            [QUANTISE],
+            {"profiles": {"p": {"steps": {"quantise": {"step": "accept"}}}}},
+            "a profile changes the fields of a step, not its kind",
+        ),
         ([QUANTISE], {"profiles": {"p": {"base": "tyni"}}}, "unknown model 'tyni'"),
         ([QUANTISE], {"kind": "modle"}, "kind: 'modle' is not known; did you mean 'model'?"),
         ([QUANTISE], {"version": "1"}, "version: expected a version, such as '1.2.3' or 'dev', found '1'"),

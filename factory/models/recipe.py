@@ -82,7 +82,7 @@ def load(path: Path, catalog: Loaded, profile: str | None = None) -> ReadyModel:
     if recipe is None:
         raise InputError(sorted(set(faults)))
     for word, each in recipe.profiles.items():  # a profile that cannot work is a fault whichever one is asked for
-        _overridden(recipe, each, document, word, faults)
+        corpora.overridden(recipe.steps, each.steps, document, word, faults)
         if each.base is not None:
             _check_base(each.base, catalog, document, ("profiles", word, "base"), faults)
     if profile is not None and profile not in recipe.profiles:
@@ -91,7 +91,7 @@ def load(path: Path, catalog: Loaded, profile: str | None = None) -> ReadyModel:
     applied = recipe
     if profile in recipe.profiles:
         chosen = recipe.profiles[str(profile)]
-        changes: dict[str, Any] = {"steps": _overridden(recipe, chosen, document, str(profile), [])}
+        changes: dict[str, Any] = {"steps": corpora.overridden(recipe.steps, chosen.steps, document, str(profile), [])}
         changes |= {f: v for f in ("version", "base") if (v := getattr(chosen, f)) is not None}
         applied = recipe.model_copy(update=changes)
     if recipe.base is not None:
@@ -182,24 +182,3 @@ def _check_steps(recipe: ModelRecipe, catalog: Loaded, document: yamlfile.Docume
                 faults.append(document.fault(("steps", i, "benchmarks"), message))
     if not made:
         faults.append(document.fault(("steps",), "none of the steps makes a model"))
-
-
-def _overridden(
-    recipe: ModelRecipe, profile: ModelProfile, document: yamlfile.Document, word: str, faults: list[Fault]
-) -> tuple[ModelStep, ...]:
-    labels = [s.label for s in recipe.steps]
-    for label in profile.steps:
-        if label not in labels:
-            message = f"the recipe has no step called {label!r}{did_you_mean(label, labels)}"
-            faults.append(document.fault(("profiles", word, "steps", label), message, key=True))
-    steps: list[ModelStep] = []
-    for step in recipe.steps:
-        changes = profile.steps.get(step.label, {})
-        data = {**step.model_dump(by_alias=True, exclude_unset=True), **changes, "step": step.step}
-        if not changes:
-            steps.append(step)
-            continue
-        made, found = validate(type(step), document.below(("profiles", word, "steps", step.label)), data)
-        faults += found
-        steps.append(made or step)
-    return tuple(steps)
