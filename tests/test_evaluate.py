@@ -16,7 +16,7 @@ from hala_factory.models.evaluate import SIX, Evaluate
 from hala_factory.models.rouge import rouge_l
 from hala_factory.models.translations import Translations, scored
 from hala_factory.yamlfile import read
-from tests import six
+from tests import six_benchmarks as six
 from tests.test_models import QUANTISE, chain, shop
 from tests.workshop import Workshop, alpaca
 

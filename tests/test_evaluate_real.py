@@ -16,7 +16,8 @@ from hala_factory.models import scoring
 from hala_factory.models.evaluate import Evaluate
 from hala_factory.models.step import Bench, Checkpoint
 from hala_factory.store import Store
-from tests import six, tiny_models
+from tests import six_benchmarks as six
+from tests import tiny_models
 from tests.workshop import Workshop
 
 pytestmark = [pytest.mark.train, pytest.mark.slow]

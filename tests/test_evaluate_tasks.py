@@ -8,7 +8,7 @@ from hala_factory import benchmarks, catalog, questions
 from hala_factory.fingerprint import file_digest
 from hala_factory.models import scoring
 from hala_factory.models.evaluate import SIX
-from tests import six
+from tests import six_benchmarks as six
 
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 pytest.importorskip("lm_eval")

@@ -218,7 +218,7 @@ def test_a_folder_of_another_model_is_refused(tmp_path):
 WRITER = """
     import sys
     from pathlib import Path
-    sys.path.insert(0, {tests!r})
+    sys.path.append({tests!r})
     from test_generate_store import *
     root, start, count, rows = Path(sys.argv[1]), *map(int, sys.argv[2:5])
     with GenerationStore(root, MODEL, segment_rows=rows) as store:
@@ -467,7 +467,7 @@ def test_no_segment_goes_while_somebody_lists_them(tmp_path):
 CHURN = """
     import sys
     from pathlib import Path
-    sys.path.insert(0, {tests!r})
+    sys.path.append({tests!r})
     from test_generate_store import *
     root, start, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     compaction.MANY = 3

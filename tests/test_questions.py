@@ -18,7 +18,7 @@ import pytest
 from hala_factory import benchmarks, catalog, questions
 from hala_factory.errors import BuildError, InputError
 from hala_factory.fingerprint import file_digest
-from tests import six
+from tests import six_benchmarks as six
 from tests.stand_in_hub import Hub, running
 from tests.workshop import Workshop
 
