@@ -1,4 +1,4 @@
-"""The steps of model recipes by hand: `quantize` and `merge`; and `lint`, which looks before one trains."""
+"""The steps of model recipes by hand: `train`, `quantize` and `merge`; and `lint`, which looks before one trains."""
 
 from __future__ import annotations
 
@@ -112,14 +112,14 @@ def merge(
 @click.command()
 @click.argument("model")
 @click.option("--rows", required=True, help="NAME@VERSION of a corpus in the store, or a file.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the new checkpoint.")
+@out_option
 @click.option(
     "--columns", help="Of a file: its layout, as in the catalog; pairs with the columns en and ar if not given."
 )
 @click.option(
     "--set", "fields", multiple=True, metavar="FIELD=VALUE", help="Of the step sft, e.g. learning_rate=1e-4."
 )
-@click.option("--catalog", "catalog_file", type=click.Path(path_type=Path), help="Catalog that knows MODEL.")
+@catalog_option
 @store_option
 @json_option
 def train(

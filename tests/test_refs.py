@@ -413,7 +413,7 @@ def test_a_corpus_that_is_not_there_is_told_with_what_to_do(
 
 
 def test_check_needs_no_store(workshop: Workshop) -> None:
-    shop(workshop, {**PAIRS, "ref": "first"}, steps=[{"step": "length", "on": "translation.en", "min_chars": 1}])
+    shop(workshop, {**PAIRS, "ref": "first@1.0.0"}, steps=[{"step": "length", "on": "translation.en", "min_chars": 1}])
     assert workshop.run("check", "second.yaml").code == 0
 
 

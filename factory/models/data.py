@@ -42,6 +42,15 @@ class Task(Documented):
     prompt: str = Field(PROMPT, pattern=r"\{text\}")
     """What a model is asked; {text} is the text."""
 
+    def conversation(self, text: str, translation: str) -> Turns:
+        """A pair as question and answer."""
+        asked = {"role": "user", "content": self.prompt.replace("{text}", text)}
+        return [asked, {"role": "assistant", "content": translation}]
+
+
+PLACES = ("source", "corpus", "path", "licence")
+"""Fields of `RowsFrom` that say where rows stand: in a fingerprint their content counts instead."""
+
 
 class RowsFrom(Documented):
     """Where rows come from, and which of them are taken: the same ones for one seed, whatever their order."""
@@ -125,8 +134,7 @@ class Found:
         for task in tasks:
             sides = _sides(row, task.source_language, task.to, self.told)
             if sides is not None:
-                asked = {"role": "user", "content": task.prompt.replace("{text}", sides[0])}
-                made.append([asked, {"role": "assistant", "content": sides[1]}])
+                made.append(task.conversation(*sides))
         return made
 
     def _draw(self, take: Any) -> list[Any]:

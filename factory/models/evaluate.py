@@ -13,7 +13,7 @@ from hala_factory import questions
 from hala_factory.errors import did_you_mean
 from hala_factory.models import scoring, significance, translations
 from hala_factory.models.contamination import attributed
-from hala_factory.models.data import RowsFrom
+from hala_factory.models.data import PLACES, RowsFrom
 from hala_factory.models.step import Bench, Checkpoint, Judging, Verdict
 from hala_factory.models.translations import Translations
 from hala_factory.questions import Question
@@ -92,7 +92,7 @@ class Evaluate(Judging):
         """What decides the report: the questions and texts count by their content, prompts by their task files."""
         config = self.model_dump(mode="json", exclude={*self.gates, "name", "benchmarks", "samples"})
         for each in config["translations"]:
-            for place in ("source", "corpus", "path", "licence"):
+            for place in PLACES:
                 del each[place]
         known = scoring.tasks()
         return {"config": config, "tasks": {n: known[n] for n in self.benchmarks}, "revision": self.revision}
@@ -133,10 +133,7 @@ class Evaluate(Judging):
             "benchmarks": told,
             "mean": {"score": means, **(significance.mean(gains).told() if gains else {})},
             "translations": [
-                {
-                    **translations.measured(wanted, models, bench, kept / f"translations-{n}.jsonl"),
-                    "reads": translations.reads(wanted, models, bench, folder),
-                }
+                translations.measured(wanted, models, bench, kept / f"translations-{n}.jsonl", folder)
                 for n, wanted in enumerate(self.translations, 1)
             ],
             "models": {word: checkpoint.name for word, checkpoint in models.items()},

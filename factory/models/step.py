@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from hala_factory.benchmarks import Located
 from hala_factory.catalog import Loaded, Model
 from hala_factory.documented import Documented
-from hala_factory.models.data import RowsFrom
+from hala_factory.models.data import PLACES, RowsFrom
 from hala_factory.step import Name
 from hala_factory.store import Store
 
@@ -128,7 +128,7 @@ class ModelStep(Documented, ABC):
         """
         config = self.model_dump(mode="json", exclude={*self.gates, *self.execution, *self.models(), "name"})
         for name in self.data():
-            config[name] = {k: v for k, v in config[name].items() if k not in ("source", "corpus", "path", "licence")}
+            config[name] = {k: v for k, v in config[name].items() if k not in PLACES}
         return {"config": config, "revision": self.revision}
 
 

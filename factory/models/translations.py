@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from hala_factory.models import answering, program
-from hala_factory.models.data import RowsFrom, Task, find
+from hala_factory.models.data import RowsFrom, Task, Turns, find
 from hala_factory.models.rouge import SIGNATURE, rouge_l
 from hala_factory.models.scores import compare, score
 from hala_factory.models.significance import gain
@@ -32,13 +32,16 @@ class Translations(RowsFrom, Task):
     """Of an answer; what is longer is cut, and counted as cut."""
 
 
-def measured(wanted: Translations, models: Mapping[str, Checkpoint], bench: Bench, kept: Path) -> dict[str, Any]:
+def measured(
+    wanted: Translations, models: Mapping[str, Checkpoint], bench: Bench, kept: Path, folder: Path
+) -> dict[str, Any]:
     """What the models answer, one or two (before, after), scored; the answers go to the file `kept`.
 
-    Raises what `answering.run` and `data.find` raise.
+    `folder` is for programs to work in. Raises what `answering.run`, `data.find` and `program.run` raise.
     """
     found = find(wanted, bench.catalog, bench.store)
-    texts, references = map(list, zip(*found.pairs(wanted.source_language, wanted.to), strict=True))
+    pairs = found.pairs(wanted.source_language, wanted.to)
+    texts, references = map(list, zip(*pairs, strict=True))
     asked = answering.Asked(tuple(texts), wanted.prompt, wanted.max_tokens)
     runs = {word: answering.run(checkpoint, asked, bench) for word, checkpoint in models.items()}
     answers = {word: run["hypotheses"] for word, run in runs.items()}
@@ -59,19 +62,14 @@ def measured(wanted: Translations, models: Mapping[str, Checkpoint], bench: Benc
         "runs": {
             word: {k: run[k] for k in ("answered", "failed", "cut", "first_error")} for word, run in runs.items()
         },
+        "reads": _reads([wanted.conversation(*pair) for pair in pairs[:LOOKED]], models, bench, folder),
     }
 
 
-def reads(wanted: Translations, models: Mapping[str, Checkpoint], bench: Bench, folder: Path) -> dict[str, Any]:
-    """By model, whether what it answers depends on what it is asked: see `train.collapse`. Raises BuildError."""
-    pairs = find(wanted, bench.catalog, bench.store).pairs(wanted.source_language, wanted.to)[:LOOKED]
-    chats = [
-        [
-            {"role": "user", "content": wanted.prompt.replace("{text}", text)},
-            {"role": "assistant", "content": reference},
-        ]
-        for text, reference in pairs
-    ]
+def _reads(
+    chats: list[Turns], models: Mapping[str, Checkpoint], bench: Bench, folder: Path
+) -> dict[str, dict[str, float]]:
+    """By model, whether what it answers depends on what it is asked: see `train.collapse`."""
     found = {}
     for word, checkpoint in models.items():
         work = folder / f"reads-{word}"

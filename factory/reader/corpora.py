@@ -23,7 +23,7 @@ from hala_factory.errors import InputError, did_you_mean
 from hala_factory.reader.columns import expect
 from hala_factory.reader.files import Corpus, File, Located
 from hala_factory.reader.mapping import Conditions, judged
-from hala_factory.reader.opening import reading, seekable
+from hala_factory.reader.opening import ARROW_THREADS, reading, seekable
 from hala_factory.store import Store
 
 NOT_TRANSLATED, UNMATCHED = "not_translated", "unmatched"
@@ -131,7 +131,7 @@ def frames(
                 if base + position + height <= skip:
                     position += height
                     continue
-                for batch in parquet.iter_batches(size, row_groups=[group], columns=needed):
+                for batch in parquet.iter_batches(size, row_groups=[group], columns=needed, use_threads=ARROW_THREADS):
                     over = min(batch.num_rows, max(0, skip - base - position))
                     frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch.slice(over)])))
                     place = pl.int_range(position + over + 1, position + batch.num_rows + 1, dtype=pl.Int64)

@@ -18,6 +18,8 @@ from hala_factory.errors import BuildError
 from hala_factory.reader.files import File, guess
 
 POINTER = b"version https://git-lfs.github.com/spec/"
+ARROW_THREADS = False
+"""Arrow's threads let go of a Python file a little late: one that does so while the interpreter ends aborts it."""
 UNREADABLE = (
     OSError,
     EOFError,

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from hala_factory.errors import InputError
 from hala_factory.reader.columns import OPTIONAL, Wanted, expect
 from hala_factory.reader.files import File
-from hala_factory.reader.opening import seekable
+from hala_factory.reader.opening import ARROW_THREADS, seekable
 from hala_factory.reader.records import Chunk, Taken, careful
 from hala_factory.reader.variants import TURN_KEYS
 
@@ -56,7 +56,7 @@ def tables(file: File, wanted: Wanted, skip: int, size: int) -> Generator[Chunk,
             if end + rows <= skip:
                 end += rows
                 continue
-            for batch in parquet.iter_batches(size, row_groups=[group], columns=roots):
+            for batch in parquet.iter_batches(size, row_groups=[group], columns=roots, use_threads=ARROW_THREADS):
                 over = min(batch.num_rows, max(0, skip - end))
                 table = pa.Table.from_batches([batch.slice(over)])
                 yield Chunk(table, range(end + over + 1, end + batch.num_rows + 1), end + batch.num_rows)
