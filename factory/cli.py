@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hala_factory import commands_by_hand, commands_evaluate, commands_models
+from hala_factory import commands_by_hand, commands_evaluate, commands_models, commands_review
 from hala_factory.commands_build import build_command, plan_command
 from hala_factory.commands_generations import generations
 from hala_factory.commands_store import gc, lock, verify
@@ -58,6 +58,7 @@ for command in (
     lock,
     diff_command,
     report_command,
+    commands_review.review,
 ):
     main.add_command(command)
 
