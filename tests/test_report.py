@@ -14,9 +14,9 @@ from lxml import html as lxml_html
 
 from hala_factory import recipe, report
 from hala_factory.fingerprint import file_digest
+from hala_factory.passages import MAX_CHARS, direction, passage
 from hala_factory.report import figures
 from hala_factory.report.charts import histogram
-from hala_factory.report.passages import MAX_CHARS, direction, passage
 from hala_factory.report.rules import rules
 from tests.browser import look, needs_chromium
 from tests.workshop import Workshop, alpaca, troubled

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hala_factory.passages import plain, turns
 from hala_factory.report.page import fill
-from hala_factory.report.passages import plain, turns
 
 FEW = 0.1
 """PSI from which a measure is said to have moved."""

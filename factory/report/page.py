@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +10,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from hala_factory.pages import allowed, embedded
+from hala_factory.passages import passage, plain, turns
 from hala_factory.report import figures
 from hala_factory.report.clusters import clusters
 from hala_factory.report.corpus import Corpus
 from hala_factory.report.measures import lengths, measured
-from hala_factory.report.passages import passage, plain, turns
 from hala_factory.report.rules import rules
 from hala_factory.report.samples import browsed
 from hala_factory.step import Step
@@ -47,7 +45,7 @@ def render(folder: Path, manifest: dict[str, Any], steps: Sequence[Step]) -> str
         lineage=figures.lineage(manifest),
         **shown,
         browsed=len(rows),
-        rows=_data(
+        rows=embedded(
             {
                 "rules": [[r.label, r.measure, r.reason, r.sign, r.bound] for r in known],
                 "measures": ruled,
@@ -60,8 +58,8 @@ def render(folder: Path, manifest: dict[str, Any], steps: Sequence[Step]) -> str
 def fill(template: str, **values: Any) -> str:
     """A template with these values, all of which are escaped; style and script are ours and stand in the page."""
     style, script = ((_HERE / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _templates().get_template(template).render(style=Markup(style), script=Markup(script), csp=digest, **values)
+    inside = {"style": Markup(style), "script": Markup(script), "csp": allowed(script)}
+    return _templates().get_template(template).render(**inside, **values)
 
 
 @functools.cache
@@ -73,14 +71,6 @@ def _templates() -> jinja2.Environment:
     made.filters |= {"n": _number, "share": _share, "mb": _size, "plain": lambda t: plain(str(t))}
     made.globals |= {"passage": passage, "turns": turns}
     return made
-
-
-def _data(value: Any) -> Markup:
-    """JSON that stands safely inside a script element: no tag can begin or end in it."""
-    said = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for char in "<>&\u2028\u2029":
-        said = said.replace(char, f"\\u{ord(char):04x}")
-    return Markup(said)
 
 
 def _number(value: Any) -> str:

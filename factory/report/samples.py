@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from hala_factory.passages import plain, turns
 from hala_factory.report.corpus import Corpus
-from hala_factory.report.passages import plain, turns
 
 BROWSED = 300
 """Rows of the sample browser."""

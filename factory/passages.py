@@ -24,15 +24,17 @@ _MARKED = re.compile(r"[`$\\<{@/]|^(?: {4}|\t)", re.MULTILINE)
 _LEFT_TO_RIGHT = {"code", "latex", "url", "email", "path", "placeholder", "tag", "json_key"}
 
 
-def passage(text: str | None) -> dict[str, Any]:
+def passage(text: str | None, most: int | None = MAX_CHARS) -> dict[str, Any]:
     """`dir` (rtl or ltr) and `parts`: pairs of a kind and a text; `cut` says how many characters are left out.
+
+    `most` is how many characters are shown; None: all of them.
 
     Kinds: `t` text, `c` a span that is read from left to right, `b` a block of it, `u` the number of a character
     that cannot be seen.
     """
     if text is None:
         return {"dir": "ltr", "parts": [], "cut": 0}
-    shown = text[:MAX_CHARS]
+    shown = text[:most]
     spans = [s for s in structure.spans(shown) if s.kind in _LEFT_TO_RIGHT] if _MARKED.search(shown) else []
     parts: list[tuple[str, str]] = []
     prose, at = [], 0
