@@ -76,6 +76,8 @@ SEVERITIES = {
     "major": Choice("Major", "كبير", "Misleads or is hard to understand.", "يضلّل القارئ أو يصعّب الفهم."),
     "critical": Choice("Critical", "حرج", "Harmful, or makes the row useless.", "ضارّ، أو يُفقد النص فائدته."),
 }
+CHOICES = {"verdict": VERDICTS, "errors": ERRORS, "severity": SEVERITIES}
+"""The questions that are answered by choosing, in the order in which they are asked; of errors, any number."""
 WEIGHTS = {"minor": 1, "major": 5, "critical": 25}
 """Penalty points of an error by its severity, as in MQM's raw scoring model."""
 
@@ -111,8 +113,13 @@ _ARABIC = """\
 
 
 def guidelines(added: str | None) -> str:
-    """The guidelines as Markdown, English and then Arabic; `added` is what the recipe says besides."""
+    """The guidelines as one text of Markdown: see `guideline_parts`."""
+    return "\n---\n\n".join(guideline_parts(added))
+
+
+def guideline_parts(added: str | None) -> list[str]:
+    """The guidelines as Markdown: in English, in Arabic, and what the recipe says besides."""
     english = "\n".join(f"- **{c.english}**: {c.meaning}" for c in VERDICTS.values())
     arabic = "\n".join(f"- **{c.arabic}**: {c.meaning_arabic}" for c in VERDICTS.values())
     parts = [_ENGLISH.format(verdicts=english), _ARABIC.format(verdicts=arabic)]
-    return "\n---\n\n".join([*parts, *([added] if added else [])])
+    return [*parts, *([added] if added else [])]
