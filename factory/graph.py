@@ -13,19 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hala_factory import recipe as corpora
 from hala_factory import yamlfile
 from hala_factory.catalog import Loaded
 from hala_factory.errors import InputError
-from hala_factory.models import recipe as models
-from hala_factory.models.recipe import ReadyModel
 from hala_factory.recipe import Ready
 from hala_factory.step import Ask
 from hala_factory.store import Store
 
-Known = dict[tuple[Path, str | None], Ready | ReadyModel]
+if TYPE_CHECKING:
+    from hala_factory.models.recipe import ReadyModel
+
+Known: TypeAlias = "dict[tuple[Path, str | None], Ready | ReadyModel]"
 """Recipes that were read already, by their file and profile."""
 
 
@@ -125,18 +126,18 @@ def refs(ready: Ready | ReadyModel) -> list[str]:
 
 
 def _load(file: Path, profile: str | None, catalog: Loaded, known: Known, *, strict: bool) -> Ready | ReadyModel:
-    """A recipe under a profile: under its own settings where it has no such profile and is not the one asked for."""
-    own = known.get((file, None))
-    if not strict and own is not None and (profile is None or profile not in own.recipe.profiles):
-        return own
-    if (file, profile) not in known:
-        document = yamlfile.read(file)
-        has: Any = document.data.get("profiles") or {}
-        chosen = profile if strict or profile in has else None
-        load: Any = models.load if document.data.get("kind") == "model" else corpora.load
-        known[file, chosen] = load(file, catalog, chosen)
-        return known[file, chosen]
-    return known[file, profile]
+    """A recipe under a profile: as it stands where it has no such profile and is not the one asked for."""
+    document = yamlfile.read(file)
+    has: Any = document.data.get("profiles") or {}
+    chosen = profile if strict or (isinstance(has, dict) and profile in has) else None
+    if (file, chosen) not in known:
+        if document.data.get("kind") == "model":
+            from hala_factory.models import recipe as models  # brings all that models are made with
+
+            known[file, chosen] = models.load(file, catalog, chosen)
+        else:
+            known[file, chosen] = corpora.load(file, catalog, chosen)
+    return known[file, chosen]
 
 
 def _standing(name: str, version: str, store: Store) -> bool:

@@ -5,6 +5,7 @@ YAML 1.2 by ruamel: `no` stays text, and a key given twice is an error.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,6 +92,13 @@ def read(path: Path) -> Document:
         raise InputError(Fault(file, *place, f"not UTF-8 text (byte {e.object[e.start]:#04x})")) from None
     except OSError as e:
         raise InputError(Fault(file, 0, 0, f"cannot be read: {e.strerror}")) from None
+    tree = _tree(file, text)
+    return Document(file, _values(tree), tree)
+
+
+@functools.lru_cache(maxsize=64)
+def _tree(file: str, text: str) -> CommentedMap:
+    """What the text says; a command reads a recipe several times, and the parser needs a second for 100 kB."""
     yaml = YAML(typ="rt")
     yaml.Constructor = _Constructor
     try:
@@ -106,7 +114,7 @@ def read(path: Path) -> Document:
     if not isinstance(tree, CommentedMap):
         found = "nothing" if tree is None else f"a {'list' if isinstance(tree, CommentedSeq) else 'single value'}"
         raise InputError(Fault(file, 1, 1, f"expected a mapping of fields, found {found}"))
-    return Document(file, _values(tree), tree)
+    return tree
 
 
 class _Constructor(RoundTripConstructor):
