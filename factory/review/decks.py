@@ -9,6 +9,7 @@ from typing import Literal
 
 Batch = Literal["single", "double"]
 """How many people answer a task; Argilla wants a dataset for each."""
+Side = Literal["source", "target"]
 
 _MARK = "### "
 _HEADING = re.compile(rf"^{re.escape(_MARK)}(system|user|assistant)\s*$", re.MULTILINE)
@@ -55,7 +56,7 @@ class Deck:
         return f"{self.name}@{self.version}"
 
 
-def joined(turns: Sequence[Turn], side: Literal["source", "target"]) -> str:
+def joined(turns: Sequence[Turn], side: Side) -> str:
     """The texts of one side as one: a text alone, or each under a heading with its role."""
     texts = [(turn.role, getattr(turn, side) or "") for turn in turns]
     if [role for role, _ in texts] == ["text"]:

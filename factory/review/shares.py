@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from hala_factory.review.decks import Deck, Task
 
 
 def share(deck: Deck, reviewers: Sequence[str]) -> dict[str, Deck]:
-    """The deck of every reviewer: single tasks go round, double ones to two people, each pair of neighbours in turn.
+    """The deck of every reviewer: as many tasks for each, double ones for two people, all of them with all others.
 
     Raises InputError where a name is given twice, or one person would have to answer a double task twice.
     """
@@ -21,10 +22,13 @@ def share(deck: Deck, reviewers: Sequence[str]) -> dict[str, Deck]:
             f"{deck.artifact}: some tasks are for two people: name two reviewers or more, or give out one file to all"
         )
     shares: dict[str, list[Task]] = {name: [] for name in reviewers}
-    turns = {"single": 0, "double": 0}
+    together: Counter[frozenset[str]] = Counter()
     for task in deck.tasks:
-        first = turns[task.batch]
-        turns[task.batch] += 1
-        for step in range(2 if task.batch == "double" else 1):
-            shares[reviewers[(first + step) % len(reviewers)]].append(task)
+        first = min(reviewers, key=lambda name: len(shares[name]))
+        shares[first].append(task)
+        if task.batch == "double":
+            others = [name for name in reviewers if name != first]
+            second = min(others, key=lambda name: (len(shares[name]), together[frozenset((first, name))]))
+            together[frozenset((first, second))] += 1
+            shares[second].append(task)
     return {name: replace(deck, tasks=tuple(tasks)) for name, tasks in shares.items()}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 from hala_factory.errors import Fault, InputError
-from hala_factory.passages import direction
+from hala_factory.passages import direction, passage
 from hala_factory.review import questions
 from hala_factory.review.answers import Answer
-from hala_factory.review.decks import Deck, Task, joined
+from hala_factory.review.decks import Deck, Side, Task, joined
 from hala_factory.review.lines import taken
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def write(deck: Deck, file: Path, reviewer: str | None = None) -> None:
         for column, text in _cells(task, deck, reviewer).items():
             _set(sheet, number, column, text, file)
             cell = sheet.cell(number, COLUMNS.index(column) + 1)
-            order = 2 if direction(text) == "rtl" else 1  # as the format numbers reading orders
-            cell.alignment = Alignment(wrap_text=True, vertical="top", readingOrder=order)
+            side: Side = "target" if column == "target" else "source"
+            cell.alignment = Alignment(wrap_text=True, vertical="top", readingOrder=_order(task, side))
     choices = {
         "verdict": questions.VERDICTS,
         "severity": questions.SEVERITIES,
@@ -71,6 +71,12 @@ def _cells(task: Task, deck: Deck, reviewer: str | None) -> dict[str, str]:
     if any(turn.source for turn in task.turns):
         told["source"] = joined(task.turns, "source")
     return {**told, **({"annotator": reviewer} if reviewer else {})}
+
+
+def _order(task: Task, side: Side) -> int:
+    """The reading order of a cell, as the format numbers them: 1 from the left, 2 from the right."""
+    texts = [getattr(turn, side) for turn in task.turns]
+    return 2 if any(passage(text, None)["dir"] == "rtl" for text in texts) else 1
 
 
 def _set(sheet: Worksheet, row: int, column: str, text: str, file: Path) -> None:
