@@ -58,7 +58,7 @@ def plan_command(
     Rows, tokens, hours and money are told as expected (low–high), with how they are known. No model is asked without
     --calibrate.
     """
-    from hala_factory import inheriting, licences
+    from hala_factory import acceptance, inheriting, licences
     from hala_factory.cost import telling
     from hala_factory.cost.estimate import estimate
 
@@ -89,6 +89,8 @@ def plan_command(
     costs = estimate(made)
     hits = {name: found for name, cost in costs.items() if (found := telling.hits(cost)) is not None}
     licence = inheriting.expected(made).told()
+    asked = made.ready.recipe.review
+    review = acceptance.words(asked, made.corpus.rows_out) if asked else None
     if as_json:
         told = {
             "artifact": made.artifact,
@@ -104,6 +106,7 @@ def plan_command(
             ],
             "cost": telling.summed(made, costs),
             "licence": licence,
+            **({"review": review} if review else {}),
             "needed": needed,
         }
         click.echo(json.dumps(told, ensure_ascii=False))
@@ -116,7 +119,7 @@ def plan_command(
     click.echo(table(["stage", "status", "why", "rows"], lines))
     if any(s.kind == "ask" for s in made.stages):
         click.echo(f"\n{telling.tell(made, costs)}")
-    click.echo("\n".join(["", *licences.tell(licence)]))
+    click.echo("\n".join(["", *licences.tell(licence), *([f"review: {review}"] if review else [])]))
 
 
 @dataclass(frozen=True)

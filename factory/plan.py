@@ -136,6 +136,8 @@ def plan(ready: Ready, store: Store, lock: dict[str, Any] | None = None) -> Plan
     }
     if ready.recipe.licence_override is not None:
         decided["licence_override"] = ready.recipe.licence_override.model_dump()
+    if ready.recipe.review is not None:
+        decided["review"] = ready.recipe.review.identity()
     stages.append(Stage("corpus", "corpus", fingerprint({"name": ready.recipe.name, **decided}), before))
     made = Plan(ready, store, tuple(_looked_up(stages, store, manifest)), manifest)
     refuse_changed(made)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 import hala_factory.filters
 import hala_factory.quality
 from hala_factory import rows, yamlfile
+from hala_factory.acceptance import Review
 from hala_factory.catalog import Key, Loaded, Model, Scalar, Source
 from hala_factory.contracts import Contract
 from hala_factory.documented import Documented, descriptions
@@ -62,6 +63,8 @@ class Profile(Documented):
     """Fields to change, by the name of the step."""
     contracts: tuple[Contract, ...] | None = None
     """Contracts in place of the recipe's, where it makes too little, or something else; `[]`: none."""
+    review: Review | Literal["none"] | None = None
+    """A review in place of the recipe's; `none`: nobody looks."""
 
 
 class Recipe(Documented):
@@ -83,6 +86,8 @@ class Recipe(Documented):
     """What happens to them, in order."""
     contracts: tuple[Contract, ...] = ()
     """Bounds on drop rates; a build that breaks one is not published."""
+    review: Review | None = None
+    """What people look at before the corpus may be published, and when they have accepted it."""
     licence_override: Override | None = None
     """A person's signature under publishing the corpus although its licences are in conflict."""
     commercial_use: bool = False
@@ -200,6 +205,7 @@ def load(path: Path, catalog: Loaded, profile: str | None = None, limit: int | N
     _check_benchmarks(applied, catalog, spots, faults)
     _check_steps(applied, spots, sources, faults)
     _check_contracts(applied, spots, faults)
+    _check_review(applied, spots, sources, faults)
     if faults:
         raise InputError(_unique(faults))
     samples = chosen.sources == "samples"
@@ -282,6 +288,8 @@ def _apply(
         changes["version"] = profile.version
     if profile.contracts is not None:
         changes["contracts"] = profile.contracts
+    if profile.review is not None:
+        changes["review"] = None if profile.review == "none" else profile.review
     uses = tuple(profile.sources) if isinstance(profile.sources, list) else recipe.sources
     if profile.limit:
         uses = tuple(u.model_copy(update={"limit": min(profile.limit, u.limit or profile.limit)}) for u in uses)
@@ -426,6 +434,16 @@ def _check_contracts(recipe: Recipe, spots: _Spots, faults: list[Fault]) -> None
             faults.append(document.fault((*head, "contracts", i, "per"), message))
 
 
+def _check_review(recipe: Recipe, spots: _Spots, sources: dict[str, Source], faults: list[Fault]) -> None:
+    first = next(iter(sources.values()), None)
+    if recipe.review is None or first is None:
+        return
+    head = ("profiles", str(spots.name)) if spots.profile.review is not None else ()
+    columns = _written(recipe.steps, rows.schema(first.rows, first.languages))
+    for field, message in recipe.review.faults(columns):
+        faults.append(spots.document.fault((*head, "review", field), message))
+
+
 def crossed(step: Step) -> list[tuple[str, str]]:
     """Bounds that no row can be within: a `max_` below its `min_`."""
     found = []
@@ -438,8 +456,12 @@ def crossed(step: Step) -> list[tuple[str, str]]:
 
 def columns_after(ready: Ready) -> dict[str, pl.DataType]:
     """The columns of the finished corpus."""
-    columns: Columns = rows.schema(ready.kind, ready.languages)
-    for step in ready.recipe.steps:
+    return _written(ready.recipe.steps, rows.schema(ready.kind, ready.languages))
+
+
+def _written(steps: Sequence[Step], columns: Columns) -> Columns:
+    """The columns of rows behind these steps, given the ones they begin with."""
+    for step in steps:
         columns = {**columns, **step.writes(columns)}
     return columns
 

@@ -135,13 +135,13 @@ def planted(count: int, pairs: tuple[tuple[str, str], ...]) -> list[Control]:
         place = len(pairs) - 1 - number % len(pairs)
         kind = BAD[(number + number // len(pairs)) % len(BAD)]
         source, target = pairs[place]
-        spoilt = _spoilt(kind, source, target, pairs[(place + len(pairs) // 2) % len(pairs)][1])
-        if spoilt not in (target, None):
-            bad.append(Control(kind, source, str(spoilt)))
+        made = spoilt(kind, source, target, pairs[(place + len(pairs) // 2) % len(pairs)][1])
+        if made not in (target, None):
+            bad.append(Control(kind, source, str(made)))
     return good + bad
 
 
-def _spoilt(kind: Kind, source: str, target: str, other: str) -> str | None:
+def spoilt(kind: Kind, source: str, target: str, other: str) -> str | None:
     """The target made bad, None where it cannot be made so in this way."""
     if kind == "other":
         return other

@@ -29,6 +29,7 @@ from hala_factory.run.files import Writer, batches
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.predicting import compared
 from hala_factory.run.rates import hold, rates
+from hala_factory.run.reviewing import sampled
 from hala_factory.step import Columns
 
 FILE_ROWS = 100_000
@@ -84,6 +85,8 @@ def assemble(plan: Plan, generation: dict[str, Any], *, report: bool = True) -> 
             "lock": lock,
             "software": {**{p: importlib.metadata.version(p) for p in SOFTWARE}, "python": platform.python_version()},
         }
+        if recipe.review is not None:
+            manifest["review"] = sampled(plan, folder, manifest["digest"])
         (folder / "README.md").write_text(card.render(manifest), encoding="utf-8")
         (folder / "ATTRIBUTION.md").write_text(attribution.render(manifest), encoding="utf-8")
         if report:

@@ -12,6 +12,7 @@ from hala_factory.errors import InputError
 from hala_factory.inheriting import licence_counts
 from hala_factory.licence_table import REVISION
 from hala_factory.licences import Derived
+from hala_factory.review import loading, sample
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.verify.files import MANIFEST, Finding
 
@@ -82,6 +83,7 @@ def _unbalanced(ledger: Ledger, told: dict[str, Any]) -> list[str]:
 def _exports(manifest: dict[str, Any]) -> list[str]:
     folders = {name.split("/")[0] for name in manifest["files"] if name.endswith(".parquet")}
     expected = {"data", "dropped", *(e for e in manifest["exports"] if e != "messages")}
+    expected |= {"review"} if "review" in manifest else set()
     return [] if folders == expected else [f"has Parquet files in {sorted(folders)}; expected {sorted(expected)}"]
 
 
@@ -105,6 +107,11 @@ def _beside(folder: Path, manifest: dict[str, Any], whole: Callable[[str], bool]
     found = []
     if whole("lock.yaml") and (folder / "lock.yaml").read_text(encoding="utf-8") != yamlfile.dump(manifest["lock"]):
         found.append(Finding("lock.yaml", "is not the lock that the manifest tells"))
+    if "review" in manifest and whole(sample.FILE):
+        try:
+            loading.read(folder / sample.FILE, manifest["review"], f"{manifest['name']}@{manifest['version']}")
+        except InputError as error:
+            found.append(Finding(sample.FILE, error.faults[0].message.removeprefix(f"{folder / sample.FILE}: ")))
     if whole("recipe.yaml"):
         try:
             name = yamlfile.read(folder / "recipe.yaml").data.get("name")
