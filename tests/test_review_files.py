@@ -44,7 +44,7 @@ def answered(workshop: Workshop, file: str, **fields: Any) -> list[dict[str, Any
 
 def kept(workshop: Workshop) -> pl.DataFrame:
     return pl.concat(
-        [pl.read_parquet(f) for f in sorted((workshop.folder / "store/reviews/small").rglob("*.parquet"))]
+        [pl.read_parquet(f) for f in sorted((workshop.folder / "store/reviews/small").rglob("round-*.parquet"))]
     )
 
 
