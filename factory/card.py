@@ -6,6 +6,7 @@ from typing import Any
 
 from hala_factory import yamlfile
 from hala_factory.cost import telling
+from hala_factory.guarantees import Guarantee
 from hala_factory.licence_table import TABLE
 from hala_factory.quality.controls import AGREEMENT, agreement
 
@@ -31,6 +32,7 @@ def render(manifest: dict[str, Any]) -> str:
         "## Where the rows come from\n\n" + _sources(manifest),
         "## How they were made\n\n" + _stages(manifest),
         "## What was left out, and why\n\n" + _reasons(manifest),
+        _guarantees(manifest),
         _models(manifest),
         _licences(manifest),
         "## Columns\n\nMeasures are named after their step (`length.chars`); `origin` says where in its source a "
@@ -99,6 +101,17 @@ def _unexpected(manifest: dict[str, Any]) -> str:
     """What soft contracts warn of."""
     warned = [told["warning"] for told in manifest["contracts"] if "warning" in told]
     return "> **Not as expected.**\n" + "".join(f"> - {said}\n" for said in warned) if warned else ""
+
+
+def _guarantees(manifest: dict[str, Any]) -> str:
+    """What the recipe asks of the finished version, and what was found."""
+    lines = []
+    for told in manifest["contracts"]:
+        if "words" in told:
+            guarantee = Guarantee.model_validate(told["contract"])
+            found = told["found"]
+            lines.append([told["words"], guarantee.tell(found) if isinstance(found, float) else found])
+    return "## What is guaranteed\n\n" + _table(["contract", "found"], lines) if lines else ""
 
 
 def _table(head: list[str], lines: list[list[Any]]) -> str:

@@ -19,6 +19,7 @@ from hala_factory import benchmarks, reader, rows, sources
 from hala_factory.errors import BuildError, InputError, did_you_mean
 from hala_factory.fingerprint import fingerprint
 from hala_factory.generate.engines import Engine, make_engine
+from hala_factory.guarantees import Guarantee
 from hala_factory.hub import commit_of
 from hala_factory.recipe import Ready, SourceUse
 from hala_factory.step import Ask, Barrier, RowStep, Step
@@ -138,6 +139,8 @@ def plan(ready: Ready, store: Store, lock: dict[str, Any] | None = None) -> Plan
         decided["licence_override"] = ready.recipe.licence_override.model_dump()
     if ready.recipe.review is not None:
         decided["review"] = ready.recipe.review.identity()
+    if guaranteed := [c.model_dump() for c in ready.recipe.contracts if isinstance(c, Guarantee)]:
+        decided["guarantees"] = guaranteed  # the card tells them
     stages.append(Stage("corpus", "corpus", fingerprint({"name": ready.recipe.name, **decided}), before))
     made = Plan(ready, store, tuple(_looked_up(stages, store, manifest)), manifest)
     refuse_changed(made)

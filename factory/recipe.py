@@ -8,7 +8,7 @@ import importlib.metadata
 import json
 import operator
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -21,9 +21,9 @@ import hala_factory.quality
 from hala_factory import rows, yamlfile
 from hala_factory.acceptance import Review
 from hala_factory.catalog import Key, Loaded, Model, Scalar, Source
-from hala_factory.contracts import Contract
 from hala_factory.documented import Documented, descriptions
 from hala_factory.errors import Fault, InputError, did_you_mean
+from hala_factory.guarantees import AnyContract, Guarantee
 from hala_factory.licences import Override
 from hala_factory.step import Ask, Columns, Step, registered
 from hala_factory.validation import validate
@@ -61,7 +61,7 @@ class Profile(Documented):
     """Which model of the catalog answers in place of another."""
     steps: dict[str, dict[str, Any]] = Field({})
     """Fields to change, by the name of the step."""
-    contracts: tuple[Contract, ...] | None = None
+    contracts: tuple[AnyContract, ...] | None = None
     """Contracts in place of the recipe's, where it makes too little, or something else; `[]`: none."""
     review: Review | Literal["none"] | None = None
     """A review in place of the recipe's; `none`: nobody looks."""
@@ -84,8 +84,9 @@ class Recipe(Documented):
     """Where rows come from, in order."""
     steps: tuple[Step, ...] = ()
     """What happens to them, in order."""
-    contracts: tuple[Contract, ...] = ()
-    """Bounds on drop rates; a build that breaks one is not published."""
+    contracts: tuple[AnyContract, ...] = ()
+    """Bounds on drop rates, and (with `holds`) on what the finished version holds; a build that breaks one is not
+    published."""
     review: Review | None = None
     """What people look at before the corpus may be published, and when they have accepted it."""
     licence_override: Override | None = None
@@ -204,7 +205,7 @@ def load(path: Path, catalog: Loaded, profile: str | None = None, limit: int | N
     _check_models(applied, catalog, spots, faults)
     _check_benchmarks(applied, catalog, spots, faults)
     _check_steps(applied, spots, sources, faults)
-    _check_contracts(applied, spots, faults)
+    _check_contracts(applied, spots, sources, faults)
     _check_review(applied, spots, sources, faults)
     if faults:
         raise InputError(_unique(faults))
@@ -421,7 +422,7 @@ def _check_steps(recipe: Recipe, spots: _Spots, sources: dict[str, Source], faul
             columns = {**columns, **step.writes(columns)}
 
 
-def _check_contracts(recipe: Recipe, spots: _Spots, faults: list[Fault]) -> None:
+def _check_contracts(recipe: Recipe, spots: _Spots, sources: dict[str, Source], faults: list[Fault]) -> None:
     document = spots.document
     head = ("profiles", str(spots.name)) if spots.profile.contracts is not None else ()
     labels = [s.label for s in recipe.steps]
@@ -429,9 +430,28 @@ def _check_contracts(recipe: Recipe, spots: _Spots, faults: list[Fault]) -> None
         if contract.step is not None and contract.step not in labels:
             message = f"the recipe has no step called {contract.step!r}{did_you_mean(contract.step, labels)}"
             faults.append(document.fault((*head, "contracts", i, "step"), message))
-        if contract.per == "language" and not any(s.step == "language" for s in recipe.steps):
+        if isinstance(contract, Guarantee):
+            faults += [
+                document.fault((*head, "contracts", i, k), m) for k, m in _unmeasured(contract, recipe, sources)
+            ]
+        elif contract.per == "language" and not any(s.step == "language" for s in recipe.steps):
             message = "no step measures languages: add a step 'language'"
             faults.append(document.fault((*head, "contracts", i, "per"), message))
+
+
+def _unmeasured(guarantee: Guarantee, recipe: Recipe, sources: dict[str, Source]) -> Iterator[tuple[str, str]]:
+    """What a guarantee asks for and the recipe does not have."""
+    if guarantee.holds == "sources" and not any(s.ref for s in sources.values()):  # of a corpus: its own sources
+        for name in guarantee.of:
+            if name not in sources:
+                yield "of", f"the recipe has no source {name!r}{did_you_mean(name, sources)}"
+    word = guarantee.measured_by
+    if word is None:
+        return
+    if not any(s.step == word for s in recipe.steps):
+        yield "holds", f"no step measures {guarantee.holds}: add a step {word!r}"
+    elif guarantee.step is not None and not any(s.label == guarantee.step and s.step == word for s in recipe.steps):
+        yield "step", f"{guarantee.step!r} is no {word!r} step, so it measures no {guarantee.holds}"
 
 
 def _check_review(recipe: Recipe, spots: _Spots, sources: dict[str, Source], faults: list[Fault]) -> None:

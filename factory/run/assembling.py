@@ -26,6 +26,7 @@ from hala_factory.plan import FORMAT, Plan
 from hala_factory.recipe import columns_after
 from hala_factory.rows import LEDGER
 from hala_factory.run.files import Writer, batches
+from hala_factory.run.guaranteeing import guarantee
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.predicting import compared
 from hala_factory.run.rates import hold, rates
@@ -49,8 +50,8 @@ def assemble(plan: Plan, generation: dict[str, Any], *, report: bool = True) -> 
     ledger, stages = _ledger(plan)
     columns = columns_after(plan.ready)
     found = rates(plan, ledger)
-    held = hold(plan, found)
     licence = inherited(plan, parts)
+    held = [*hold(plan, found), *guarantee(plan, parts, licence)]
     with store.atomic_folder(plan.store.corpus(recipe.name, recipe.version)) as folder:
         digest = write_data(folder, parts, columns, recipe.exports, ledger.total.kept)
         _write_dropped(folder, plan, columns)

@@ -95,7 +95,7 @@ def hold(plan: Plan, found: contracts.Rates) -> list[dict[str, Any]]:
     A soft contract that is broken is told with its `broken` groups. Raises BuildError with the table that shows why,
     when another one is.
     """
-    asked = plan.ready.recipe.contracts
+    asked = tuple(c for c in plan.ready.recipe.contracts if isinstance(c, Contract))
     last = _last(plan)
     every = contracts.breaches(asked, found, last["rates"] if last else None, counted=not plan.ready.sliced)
     broken = [b for b in every if not b.contract.soft]
