@@ -112,6 +112,42 @@ def test_histograms_stand_with_their_bounds_and_name_the_setting(built: Workshop
     assert drawing.get("aria-label").endswith(f"{lost} lost")
 
 
+def test_another_bound_is_told_with_the_rows_it_would_lose(built: Workshop) -> None:
+    rows = lxml_html.document_fromstring(page_of(built)).xpath(
+        "//section[@id='measures']//details[summary/b='length']//figure[figcaption/b='chars']//details//tr"
+    )
+    told = [[" ".join(cell.text_content().split()) for cell in row] for row in rows]
+    every = pl.concat(
+        [frame.select("length.chars").drop_nulls() for frame in (built.kept(), built.lost())], how="vertical"
+    )["length.chars"]
+    lost = {float(bound.split()[1]): int(said.split()[0]) for bound, said, _ in told}
+    assert len(lost) >= 2
+    assert lost == {bound: int((every < bound).sum()) for bound in lost}
+    assert [bound for bound, *_ in told if "as set" in bound] == ["< 30 (as set)"]
+
+
+def test_every_contract_is_told_with_what_was_found(workshop: Workshop) -> None:
+    contracts = [
+        {"max_drop_share": 0.9},
+        {"holds": "duplicates", "max": 0.5},
+        {"holds": "tokens", "min": 1e9, "soft": True},
+        {"expect_rows": 5_000, "soft": True},
+    ]
+    workshop.rows("a.jsonl", alpaca(20))
+    workshop.catalog({"a": {"path": "a.jsonl"}})
+    workshop.recipe(["a"], [{"step": "length", "min_chars": 1}], contracts=contracts)
+    workshop.build("--limit", "15")
+    page = lxml_html.document_fromstring(page_of(workshop))
+    told = [
+        [" ".join(c.text_content().split()) for c in row] for row in page.xpath("//section[@id='contracts']//tbody/tr")
+    ]
+    assert told[0] == ["at most 90 % of all rows are dropped", "holds"]
+    assert told[1][1].startswith("not judged")
+    assert told[2] == ["at most 50 % of the rows have the texts of another row", "0 %"]
+    assert told[3][0] == "at least 1,000,000,000 tokenssoft"
+    assert [cell.text_content() for cell in page.xpath("//section[@id='contracts']//td[@class='bad']")] == [told[3][1]]
+
+
 @pytest.mark.parametrize(
     ("kept", "lost", "bounds", "expected"),
     [

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from hala_factory.contracts import Contract
+from hala_factory.guarantees import Guarantee
 from hala_factory.report.corpus import Corpus
 from hala_factory.report.rules import Rule
 from hala_factory.report.samples import examples_of
@@ -77,6 +79,23 @@ def generation(manifest: dict[str, Any]) -> list[dict[str, Any]]:
                 "seconds": stage["seconds"],
             }
         )
+    return found
+
+
+def contracts(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every contract: its `words`, what was `found`, and whether it is `soft` and `broken`."""
+    found = []
+    for told in manifest["contracts"]:
+        broken = "warning" in told
+        if "holds" in told["contract"]:
+            guarantee = Guarantee.model_validate(told["contract"])
+            value = told["found"]
+            words, said = guarantee.words(), guarantee.tell(value) if isinstance(value, float) else value
+        else:
+            words = Contract.model_validate(told["contract"]).words()
+            holds = "holds" if told.get("judged", True) else "not judged: only some rows were read"
+            said = told["warning"].removeprefix(f"{words}: ") if broken else holds
+        found.append({"words": words, "found": said, "soft": told["contract"]["soft"], "broken": broken})
     return found
 
 

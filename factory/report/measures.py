@@ -18,6 +18,9 @@ MAX_WORDS = 12
 
 MAX_WORD_CHARS = 30
 
+LOSSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""Shares of rows lost for which the page tells the bound, roughly: the bound is a round number."""
+
 
 def measured(corpus: Corpus, labels: Sequence[str], rules: Sequence[Rule]) -> list[dict[str, Any]]:
     """By step, in order: `step`, `charts` of what varies, and `constant` measures with their one value."""
@@ -65,7 +68,25 @@ def _numbers(values: pl.DataFrame, name: str, rules: list[Rule]) -> dict[str, An
     said = "; ".join(f"{r.reason} where {r.sign} {r.bound:g}" for r in rules)
     word = name.partition(".")[2]
     chart = _drawn(kept, lost, bounds, f"{name}{f', {said}' if said else ''}")
-    return {"measure": word, "rows": values.height, "rules": rules, "lost": len(lost), **chart}
+    every = np.concatenate([kept, lost])
+    told = [{"rule": r, "bounds": _whatif(every, r)} for r in rules]
+    return {"measure": word, "rows": values.height, "rules": told, "lost": len(lost), **chart}
+
+
+def _whatif(values: npt.NDArray[np.float64], rule: Rule) -> list[dict[str, Any]]:
+    """Round bounds by which the rule alone would lose some percent of these rows, and the one that is set."""
+    under = rule.sign.startswith("<")
+    wanted = [float(f"{np.quantile(values, q if under else 1 - q):.2g}") for q in LOSSES]
+    bounds = sorted({*wanted, rule.bound}, reverse=not under)
+    lost = [int(_SIGNS[rule.sign](values, bound).sum()) for bound in bounds]
+    return [
+        {"bound": bound, "lost": n, "set": bound == rule.bound}
+        for bound, n in zip(bounds, lost, strict=True)
+        if bound == rule.bound or 0 < n <= len(values) / 2
+    ]
+
+
+_SIGNS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}
 
 
 def _drawn(

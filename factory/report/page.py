@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from hala_factory import licences
 from hala_factory.pages import allowed, embedded
 from hala_factory.passages import passage, plain, turns
 from hala_factory.report import figures
@@ -43,6 +44,8 @@ def render(folder: Path, manifest: dict[str, Any], steps: Sequence[Step]) -> str
         clusters=clusters(corpus, manifest),
         generation=figures.generation(manifest),
         lineage=figures.lineage(manifest),
+        contracts=figures.contracts(manifest),
+        licence=licences.tell(manifest["licence"]) if "licence" in manifest else [],
         **shown,
         browsed=len(rows),
         rows=embedded(
@@ -68,7 +71,13 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.filters |= {"n": _number, "share": _share, "mb": _size, "plain": lambda t: plain(str(t))}
+    made.filters |= {
+        "n": _number,
+        "share": _share,
+        "mb": _size,
+        "plain": lambda t: plain(str(t)),
+        "expected": _expected,
+    }
     made.globals |= {"passage": passage, "turns": turns}
     return made
 
@@ -79,6 +88,13 @@ def _number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _expected(band: Any) -> str:
+    """A predicted figure with its band."""
+    if not isinstance(band, dict):
+        return _number(band)
+    return f"{_number(band['expected'])} ({_number(band['low'])}–{_number(band['high'])})"
 
 
 def _share(part: float, whole: float) -> str:

@@ -110,11 +110,15 @@ def hold(plan: Plan, found: contracts.Rates) -> list[dict[str, Any]]:
             f"{'is' if len(which) == 1 else 'are'} broken{compared}; nothing was published\n{told}\n\n"
             f"{table(head, lines)}"
         )
-    return [_told(c, against, [b for b in every if b.contract is c]) for c in asked]
+    sliced = plan.ready.sliced
+    return [
+        _told(c, against, [b for b in every if b.contract is c], judged=not (c.expected and sliced)) for c in asked
+    ]
 
 
-def _told(contract: Contract, against: str | None, broken: list[Breach]) -> dict[str, Any]:
-    told = {"contract": contract.model_dump(mode="json", exclude_none=True), "against": against}
+def _told(contract: Contract, against: str | None, broken: list[Breach], *, judged: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {"contract": contract.model_dump(mode="json", exclude_none=True), "against": against}
+    told |= {} if judged else {"judged": False}  # some other bound of it may have been
     return told | ({"broken": [b.told() for b in broken], "warning": contracts.warning(broken)} if broken else {})
 
 
