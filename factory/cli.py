@@ -12,6 +12,7 @@ import click
 from hala_factory import commands_by_hand, commands_evaluate, commands_models, commands_review
 from hala_factory.commands_build import build_command, plan_command
 from hala_factory.commands_generations import generations
+from hala_factory.commands_publish import publish, pull
 from hala_factory.commands_store import gc, lock, verify
 from hala_factory.commands_versions import diff_command, report_command
 from hala_factory.errors import HalaError, InputError, did_you_mean
@@ -58,6 +59,8 @@ for command in (
     lock,
     diff_command,
     report_command,
+    publish,
+    pull,
     commands_review.review,
 ):
     main.add_command(command)
