@@ -65,6 +65,8 @@ class Hub:
     go: threading.Event = field(default_factory=threading.Event)
     cut_after: list[int] = field(default_factory=list)
     """Bytes after which the next answers with a large file break off."""
+    ranges: list[tuple[str, int]] = field(default_factory=list)
+    """Files that were asked for, and from which byte."""
     before_commit: list[Any] = field(default_factory=list)
     """Called once each when a commit comes in, before it is looked at."""
     damage: dict[str, bytes] = field(default_factory=dict)
@@ -148,6 +150,7 @@ def faults_of(card: str) -> list[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a client waits 40 ms for every answer
     hub: Hub
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -339,6 +342,7 @@ class _Handler(BaseHTTPRequestHandler):
         etag = hashlib.sha256(content).hexdigest() if path.endswith(LFS) else git_oid(content)
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        self.hub.ranges.append((path, int(asked[1]) if asked else 0))
         if asked is None:
             return self.send(200, content, headers)
         start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
@@ -363,7 +367,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         if self.hub.cut_after and "ETag" in headers and len(content) > 20_000:
-            content = content[: self.hub.cut_after.pop(0)]
+            content = content[: self.hub.cut_after.pop(0)]  # the client was told of more
             self.close_connection = True
         try:
             self.wfile.write(content)

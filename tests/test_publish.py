@@ -99,7 +99,7 @@ def test_an_upload_killed_halfway_goes_on_and_sends_no_object_twice(shop: Worksh
     os.killpg(process.pid, signal.SIGKILL)
     out, err = process.communicate()
     taken = set(hub.objects)
-    assert 3 <= len(taken)
+    assert len(taken) >= 3
     assert set(hub.repo(REPO).files) == {".gitattributes"}, "nothing of a half-sent version is visible"
     hub.stall_after = None
     hub.asked.clear()

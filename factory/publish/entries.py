@@ -89,7 +89,7 @@ class Changes:
 
 
 def compare(edition: list[Entry], held: dict[str, Held], owned: set[str]) -> Changes:
-    """What differs between an edition and what is held; of the rest, what is `owned` or in the edition's folders goes."""
+    """What differs between an edition and what is held; of the rest, what is `owned` or in its folders goes."""
     add, change, same = list[Entry](), list[Entry](), list[Entry]()
     for entry in edition:
         there = held.get(entry.path)

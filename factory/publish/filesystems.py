@@ -12,6 +12,8 @@ from hala_factory.publish.secrets import redacted, without_credentials
 
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Protocols that want an extra of ours, and which."""
+BUCKETS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "r2"}
+"""Protocols of object stores."""
 
 
 def opened(url: str) -> tuple[Any, str]:
@@ -36,6 +38,13 @@ def opened(url: str) -> tuple[Any, str]:
     return files, str(path).rstrip("/")
 
 
+def make_folder(files: Any, path: str) -> None:
+    """Make a folder where there are such; an object store has none, and would make a mistyped bucket."""
+    protocols = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+    if not protocols & BUCKETS:
+        files.makedirs(path, exist_ok=True)
+
+
 @contextlib.contextmanager
 def explained(url: str, doing: str) -> Iterator[None]:
     """Tell what a file system refused in words, without any secret, as a BuildError that says what to do."""
@@ -47,6 +56,11 @@ def explained(url: str, doing: str) -> Iterator[None]:
         raise BuildError(
             f"{doing} {url} is not allowed ({redacted(first_line(error))}); check the rights of the folder, or the "
             "credentials in the environment"
+        ) from None
+    except FileNotFoundError as error:
+        raise BuildError(
+            f"{doing} {url} failed: there is no {redacted(first_line(error))}; check the address, and make the bucket "
+            "if there is none yet"
         ) from None
     except Exception as error:  # every file system has its own
         raise BuildError(

@@ -100,7 +100,7 @@ def _write(files: Any, base: str, changes: Changes, *, whole: bool, watch: Calla
 
 
 def _put(files: Any, path: str, entry: Entry) -> None:
-    files.makedirs(path.rpartition("/")[0], exist_ok=True)
+    filesystems.make_folder(files, path.rpartition("/")[0])
     if isinstance(entry.content, bytes):
         files.pipe_file(path, entry.content)
     else:

@@ -24,7 +24,7 @@ class Origin(Protocol):
         """The bytes of its manifest. Raises InputError where it has none."""
 
     def fetch(self, path: str, size: int, scratch: Path) -> Path:
-        """Have a file on this machine, below `scratch`; what an earlier attempt left there is gone on with."""
+        """Have a file on this machine, below `scratch`, where an earlier attempt may have left a part of it."""
 
 
 class OnHub:
@@ -37,16 +37,18 @@ class OnHub:
 
     def manifest(self) -> bytes:
         """The bytes of its manifest."""
+        from huggingface_hub.errors import EntryNotFoundError
+
         with explained(self.repository, "reading"):
             try:
                 return self.repository.read(self.commit, "manifest.json")
-            except FileNotFoundError:
+            except EntryNotFoundError:
                 raise InputError(
                     f"{self.address} holds no manifest.json: it was not published by hala-factory"
                 ) from None
 
     def fetch(self, path: str, size: int, scratch: Path) -> Path:
-        """By the Hub's own client, which takes a torn download up again."""
+        """By the Hub's own client, which takes a torn connection up again; a killed one begins the file anew."""
         from huggingface_hub import hf_hub_download
 
         with explained(self.repository, "reading"):
@@ -77,7 +79,7 @@ class InFolder:
                 return bytes(self.files.cat_file(f"{self.root}/manifest.json"))
             except (FileNotFoundError, NotADirectoryError):
                 raise InputError(
-                    f"{self.address} holds no manifest.json; expected the folder of one version, as 'publish' prints it"
+                    f"{self.address} holds no manifest.json; expected the folder of a version, as 'publish' prints it"
                 ) from None
 
     def fetch(self, path: str, size: int, scratch: Path) -> Path:

@@ -23,8 +23,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def pull(store: Store, place: str, revision: str | None = None) -> dict[str, Any]:
     """Bring a corpus from where it was published; the answer of `pull --json`.
 
-    Raises InputError where nothing of ours stands there, or the store holds the version with another digest; BuildError
-    where the network fails, or what came is not what was published.
+    Raises InputError where nothing of ours stands there, or the store holds the version with another digest;
+    BuildError where the network fails, or what came is not what was published.
     """
     found = origin(place, revision)
     said = found.manifest()
@@ -51,7 +51,7 @@ def pull(store: Store, place: str, revision: str | None = None) -> dict[str, Any
 
 
 def read_manifest(said: bytes, address: str) -> dict[str, Any]:
-    """A manifest that somebody else wrote. Raises InputError unless it is that of a corpus, sealed, with safe names."""
+    """A manifest that others wrote. Raises InputError unless it is that of a corpus, sealed, with safe names."""
     if problem := seal.broken(said):
         raise InputError(f"{address}: manifest.json: {problem}; nothing was pulled")
     manifest = json.loads(said)
@@ -60,6 +60,8 @@ def read_manifest(said: bytes, address: str) -> dict[str, Any]:
     for word in ("name", "version"):
         if not _NAME.fullmatch(str(manifest.get(word))):
             raise InputError(f"{address}: manifest.json: {word} {manifest.get(word)!r} cannot be that of a version")
+    if not isinstance(manifest.get("files"), dict) or CARD not in manifest["files"]:
+        raise InputError(f"{address}: manifest.json names no files; it is not that of a version")
     for name in manifest["files"]:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) != name or name == MANIFEST:
@@ -73,8 +75,8 @@ def _stands(store: Store, manifest: dict[str, Any], address: str) -> bool:
     standing = store.manifest(manifest["name"], manifest["version"])
     if standing is not None and standing["digest"] != manifest["digest"]:
         raise InputError(
-            f"{store.root} holds {manifest['name']}@{manifest['version']} with digest {standing['digest']}; {address} has "
-            f"{manifest['digest']}. Two corpora have one name: pull into another --store, and compare them with 'diff'"
+            f"{store.root} holds {manifest['name']}@{manifest['version']} with digest {standing['digest']}; {address} "
+            f"has {manifest['digest']}. Two corpora have one name: pull into another --store, and look at both"
         )
     return standing is not None
 

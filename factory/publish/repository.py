@@ -74,11 +74,14 @@ class Repository:
 
     def read(self, commit: str, path: str) -> bytes:
         """The bytes of a file at a commit, from the Hub and not from a cache."""
-        from huggingface_hub import HfFileSystem
+        from huggingface_hub import hf_hub_url, utils
 
-        files = HfFileSystem(endpoint=endpoint(), token=hub_token() or False, skip_instance_cache=True)
-        prefix = "datasets/" if self.kind == "dataset" else ""
-        return bytes(files.cat_file(f"{prefix}{self.id}@{commit}/{path}"))
+        tools: Any = utils  # it does not say which of its names it exports
+        url = hf_hub_url(self.id, path, repo_type=self.kind, revision=commit, endpoint=endpoint())
+        headers = tools.build_hf_headers(token=hub_token() or False)
+        answer = tools.http_backoff("GET", url, headers=headers, follow_redirects=True)
+        tools.hf_raise_for_status(answer)
+        return bytes(answer.content)
 
     def manifest(self, commit: str) -> dict[str, Any] | None:
         """The manifest at a commit, None where there is none that can be read."""
@@ -86,7 +89,7 @@ class Repository:
 
         try:
             told = json.loads(self.read(commit, "manifest.json"))
-        except (FileNotFoundError, EntryNotFoundError, ValueError):
+        except (EntryNotFoundError, ValueError):
             return None
         return told if isinstance(told, dict) else None
 

@@ -8,7 +8,7 @@ from hala_factory.store import Store
 
 
 def against(store: Store, manifest: dict[str, Any]) -> list[str]:
-    """The reasons of the review against publishing a version; none where no review is asked for, or it was accepted."""
+    """What speaks against publishing a version; nothing where no review is asked for, or it was accepted."""
     state, words = standing(store, manifest)
     return [] if state in ("not asked", "accepted") else [f"its review is {state}: {words}"]
 

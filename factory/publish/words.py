@@ -1,4 +1,4 @@
-"""What a card says of a version once it is known where it stands: how to load it, its pictures, its review, citation."""
+"""What a card says once it is known where a version stands: how to load it, pictures, review, citation."""
 
 from __future__ import annotations
 
