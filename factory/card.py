@@ -4,71 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from hala_factory import yamlfile
+from hala_factory import card_head, card_words, yamlfile
 from hala_factory.cost import telling
 from hala_factory.guarantees import Guarantee
-from hala_factory.licence_table import TABLE
 from hala_factory.quality.controls import AGREEMENT, agreement
-
-_SIZES = (
-    (1_000, "n<1K"),
-    (10_000, "1K<n<10K"),
-    (100_000, "10K<n<100K"),
-    (1_000_000, "100K<n<1M"),
-    (10_000_000, "1M<n<10M"),
-)
 
 
 def render(manifest: dict[str, Any]) -> str:
     """The card of a corpus as Markdown with the Hub's YAML head."""
     rows, name = manifest["rows"], manifest["name"]
     parts = [
-        f"---\n{yamlfile.dump(_head(manifest))}---\n",
+        f"---\n{yamlfile.dump(card_head.head(manifest))}---\n",
         f"# {name} {manifest['version']}\n",
         f"{manifest['description']}\n" if manifest["description"] else "",
         f"{rows['kept']:,} rows of {rows['in']:,} that were read; digest `{manifest['digest']}`.\n",
         _warning(manifest),
         _unexpected(manifest),
         "## Where the rows come from\n\n" + _sources(manifest),
-        "## How they were made\n\n" + _stages(manifest),
+        "## How they were made\n\n" + card_words.made(manifest) + "\n" + _stages(manifest),
         "## What was left out, and why\n\n" + _reasons(manifest),
         _guarantees(manifest),
         _models(manifest),
+        "## Limits and known failures\n\n" + card_words.limits(manifest),
         _licences(manifest),
         "## Columns\n\nMeasures are named after their step (`length.chars`); `origin` says where in its source a "
         "row stood. Dropped and failed rows stand in `dropped/` with the reason and what was measured.\n",
     ]
     return "\n".join(p for p in parts if p)
-
-
-def _head(manifest: dict[str, Any]) -> dict[str, Any]:
-    kept = manifest["rows"]["kept"]
-    folders = ["data", *(e for e in manifest["exports"] if e != "messages")]
-    return {
-        "pretty_name": f"{manifest['name']} {manifest['version']}",
-        "language": [manifest["language"]],
-        **_licence(manifest["licence"]),
-        "size_categories": [next((word for size, word in _SIZES if kept < size), "n>10M")],
-        "task_categories": ["text-generation"],
-        "configs": [
-            {
-                "config_name": "default" if f == "data" else f,
-                "data_files": [{"split": "train", "path": f"{f}/*.parquet"}],
-                **({"default": True} if f == "data" else {}),
-            }
-            for f in folders
-        ],
-    }
-
-
-def _licence(told: dict[str, Any]) -> dict[str, Any]:
-    """The licence in the Hub's words; `other` and a name where it has none, or none fits."""
-    under = told["published_under"]
-    word = TABLE[under].hub if under else ""
-    if word:
-        return {"license": word}
-    name = under or ("unresolved" if told["conflicts"] else "none")
-    return {"license": "other", "license_name": name.lower(), "license_link": "ATTRIBUTION.md"}
 
 
 def _licences(manifest: dict[str, Any]) -> str:

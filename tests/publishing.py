@@ -51,6 +51,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with running() as hub:
         for name, value in environment(hub).items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # read when it was imported
         monkeypatch.setattr("time.sleep", lambda seconds: None)
         yield hub
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hala_factory import licences, yamlfile
+from hala_factory.licence_table import TABLE
 from hala_factory.models import card_training, evaluation
 from hala_factory.models.step import NOTHING
 from hala_factory.tables import table
@@ -17,19 +18,17 @@ def render(manifest: dict[str, Any]) -> str:
     """The card of a model as Markdown with the Hub's YAML head."""
     base = manifest["lock"]["base"]
     place = base.get("hub") or base.get("ref") or base["name"]
-    head: dict[str, Any] = {"license": "other", "license_name": manifest["licence"], "tags": ["hala-factory"]}
-    if base.get("hub"):
-        head |= {"base_model": base["hub"], "base_model_relation": RELATIONS.get(_last(manifest), "finetune")}
     revision = f", revision `{base['revision']}`" if base["revision"] else ""
     by = f" by the recipe's profile `{manifest['profile']}`" if manifest["profile"] else ""
     parts = [
-        f"---\n{yamlfile.dump(head)}---\n",
+        f"---\n{yamlfile.dump(_head(manifest))}---\n",
         f"# {manifest['name']} {manifest['version']}\n",
         f"{manifest['description']}\n" if manifest["description"] else "",
         f"{f'Made of {place}{revision}' if place != NOTHING.name else 'Made from nothing'}{by}; digest "
         f"`{manifest['digest']}`.\n",
         "\n".join(["## Licence\n", *(f"- {line}" for line in licences.tell(manifest["licences"]))]) + "\n",
     ]
+    parts.append(_read(manifest))
     for stage in manifest["stages"]:
         step = next(s for s in manifest["steps"] if s["label"] == stage["name"])
         if step["step"] == "init":
@@ -95,6 +94,29 @@ def measured(report: dict[str, Any]) -> list[list[str]]:
     same = f"{report['same_answers']:,} of {report['texts']:,}"
     lines.append(["the same answer", "", "", same])
     return lines
+
+
+def _head(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of a model, https://huggingface.co/docs/hub/model-cards."""
+    base, under = manifest["lock"]["base"], manifest["licences"]["published_under"]
+    licence = {"license": TABLE[under].hub} if under and TABLE[under].hub else {"license": "other"}
+    if licence["license"] == "other":
+        licence["license_name"] = manifest["licence"].lower()
+    head: dict[str, Any] = {
+        **licence,
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["hala-factory"],
+    }
+    if base.get("hub"):
+        head |= {"base_model": base["hub"], "base_model_relation": RELATIONS.get(_last(manifest), "finetune")}
+    return head
+
+
+def _read(manifest: dict[str, Any]) -> str:
+    """The corpora that went into it."""
+    told = [f"- {c['corpus']}, digest `{c['digest']}`, read by `{c['by']}`" for c in manifest.get("corpora", [])]
+    return "\n".join(["## Corpora that went into it\n", *told]) + "\n" if told else ""
 
 
 def _last(manifest: dict[str, Any]) -> str:

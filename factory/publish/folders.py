@@ -8,6 +8,7 @@ from typing import Any
 
 from hala_factory.errors import BuildError
 from hala_factory.publish import filesystems, gates, reviewed
+from hala_factory.publish.cautions import cautions
 from hala_factory.publish.digests import digest_in
 from hala_factory.publish.edition import MANIFEST, edition
 from hala_factory.publish.entries import Changes, Entry
@@ -47,7 +48,7 @@ def to_folder(
         "files": changes.told(),
         "to_send": {"files": len(changes.send), "bytes": sum(e.size for e in changes.send)},
         "committed": bool(changes) and not dry_run,
-        "notes": [],
+        "notes": cautions(manifest),
         **({} if dry_run else {"verified": {"files": len(entries), "bytes": sum(e.size for e in entries)}}),
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hala_factory.fingerprint import file_digest
+from hala_factory.licences import Derived, Part, derive
 from hala_factory.publish import reviewed
 from hala_factory.store import Store
 from hala_factory.verify import verify
@@ -78,9 +79,27 @@ def _licence(candidate: Candidate) -> list[str]:
         return ["it was built before licences were derived; build it again"]
     if told["override"]:
         return []
-    return [
-        f"{each['text']}; change the sources, or have a person sign 'licence_override'" for each in told["conflicts"]
-    ]
+    todo = "change the sources, or have a person sign 'licence_override'"
+    found = [f"{each['text']}; {todo}" for each in told["conflicts"]]
+    return found or [f"{reason}; {todo}" for reason in _left_out(candidate.manifest)]
+
+
+def _left_out(manifest: dict[str, Any]) -> list[str]:
+    """Sources of which every row was left out: their rows are in `dropped/`, and that is published, too."""
+    if manifest["kind"] == "model":
+        return []
+    gone = []
+    for name, counts in manifest["sources"].items():
+        entry, lost = manifest["catalog"].get(name), counts["in"] - counts["kept"]
+        if entry is not None and lost and not counts["kept"]:
+            entry = {**entry, **(entry.get("sample") or {})} if manifest["samples"] else entry
+            says, also = (tuple(entry.get(word, ())) for word in ("licence_says", "also_under"))
+            gone.append(Part(name, "source", entry["licence"], rows=lost, says=says, also=also))
+    whole = derive([*Derived.read(manifest["licence"]).parts, *gone])
+    if not gone or (whole.licence == manifest["licence"]["licence"] and not whole.conflicts):
+        return []
+    rows = ", ".join(part.told for part in gone)
+    return [f"dropped/ holds {rows}, which may not be passed on under {manifest['licence']['licence']}"]
 
 
 def _measured(candidate: Candidate) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hala_factory.errors import BuildError, InputError, did_you_mean
 from hala_factory.publish import gates, reviewed, sending
+from hala_factory.publish.cautions import cautions
 from hala_factory.publish.edition import edition
 from hala_factory.publish.entries import Changes, Entry
 from hala_factory.publish.gates import Candidate
@@ -53,7 +54,9 @@ def to_hub(candidate: Candidate, wish: Wish, watch: Callable[[int], None] = lamb
         _refuse_public(repository, seen, wish)
         _refuse_other(repository, seen, tag, manifest)
         changes = sending.plan(repository, seen, entries, candidate.artifact)
-    told = _told(candidate, repository, wish, tag, changes, reasons) | {"notes": notes(candidate.folder, manifest)}
+    told = _told(candidate, repository, wish, tag, changes, reasons) | {
+        "notes": [*cautions(manifest), *notes(candidate.folder, manifest)]
+    }
     if wish.dry_run:
         return told | {"exists": seen.exists, "commit": None, "committed": False}
     with explained(repository, "publishing to"):
