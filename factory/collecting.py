@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +19,14 @@ from hala_factory import claims
 from hala_factory.store import Store, sweep
 
 Fate = Literal["needed", "in use", "unused", "gone"]
+Kind = Literal["stage", "table", "pull", "leftover"]
 
 
 @dataclass(frozen=True)
 class Item:
-    """One stage or table of the store, and what becomes of it."""
+    """One stage, table or unfinished pull of the store, and what becomes of it."""
 
-    kind: Literal["stage", "table", "leftover"]
+    kind: Kind
     name: str
     bytes: int
     fate: Fate
@@ -52,10 +54,12 @@ def collect(store: Store, *, really: bool) -> list[Item]:
     with claims.alone(store) as claimed:
         stages, tables = needs(store)
         found = []
-        for kind, folder, needed, used in (
+        places: list[tuple[Kind, Path, dict[str, list[str]], Collection[str]]] = [
             ("stage", store.root / "stages", stages, claimed.stages),
             ("table", store.benchmarks, tables, claimed.tables),
-        ):
+            ("pull", store.root / "pulls", {}, ()),  # a pull that broke off, and would go on with what it has
+        ]
+        for kind, folder, needed, used in places:
             for path in sorted(folder.glob("[!.]*")):
                 fate: Fate = "unused"
                 if path.name in needed:
@@ -67,7 +71,7 @@ def collect(store: Store, *, really: bool) -> list[Item]:
                     fate = "gone"
                 size = _size(gone[-1] if fate == "gone" else path)
                 versions = tuple(needed.get(path.name, ()))
-                found.append(Item("stage" if kind == "stage" else "table", path.name, size, fate, versions))
+                found.append(Item(kind, path.name, size, fate, versions))
         found += _leftovers(store, gone, busy=claimed.builds > 0, really=really)
     for path in gone:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

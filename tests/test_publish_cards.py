@@ -239,7 +239,9 @@ def test_a_damaged_or_unmeasured_model_is_refused(
 
 
 def test_texts_that_were_taken_out_for_a_reason_are_told_before_they_are_public(shop: Workshop, hub: Hub) -> None:
-    shop.rows("a.jsonl", [*alpaca(30), {"instruction": "Write to me.", "input": "", "output": "write to maha.s@gmail.com"}])
+    shop.rows(
+        "a.jsonl", [*alpaca(30), {"instruction": "Write to me.", "input": "", "output": "write to maha.s@gmail.com"}]
+    )
     shop.recipe(["plain"], [{"step": "pii", "action": "drop"}], version="2.0.0", language="en")
     shop.build()
     for words in (("--repo", REPO), ("--to", "away")):

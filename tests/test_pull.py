@@ -77,6 +77,7 @@ def test_a_download_that_broke_off_leaves_no_version_and_the_next_one_fetches_wh
     assert said.code == 1
     assert "run the same command again" in said.err
     assert not shop.corpus("1.0.0", store="other").exists()
+    assert [i["fate"] for i in shop.run("gc", *OTHER, "--json").json["items"] if i["kind"] == "pull"] == ["unused"]
     hub.cut_after.clear()
     had = {path for path, _ in hub.ranges} - {"report.html"}
     assert len(had) > 5
@@ -189,3 +190,11 @@ def test_it_comes_back_from_a_folder_too(shop: Workshop, tmp_path: Path) -> None
         assert pull(shop, place).code == 0
         assert pulled(shop) == version_files(shop)
     assert "--revision is of a repository" in pull(shop, told["to"], "--revision", "v1").err
+
+
+def test_gc_clears_away_a_pull_that_broke_off(shop: Workshop, hub: Hub) -> None:
+    publish(shop)
+    hub.cut_after.extend([0] * 40)
+    assert pull(shop).code == 1
+    assert shop.run("gc", "--yes", *OTHER).code == 0
+    assert [p.name for p in (shop.folder / "other" / "pulls").glob("[!.]*")] == []
