@@ -221,8 +221,11 @@ def damaged(shop: Workshop) -> str:
 
 
 def unreviewed(shop: Workshop) -> str:
-    reseal(shop, {"review": {"accept_if": {"max_bad_share": 0.02, "confidence": 0.95}}})
-    return "small@1.0.0"
+    shop.recipe(
+        ["plain"], ["exact_dedup"], version="2.0.0", language="en", review={"accept_if": {"max_bad_share": 0.1}}
+    )
+    shop.build()
+    return "small@2.0.0"
 
 
 def of_samples(shop: Workshop) -> str:

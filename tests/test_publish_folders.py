@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from uuid import uuid4
 import boto3
 import polars as pl
 import pytest
+from moto.s3.models import S3Backend
 from moto.server import ThreadedMotoServer
 
 from tests.publishing import built, reseal, version_files
@@ -83,22 +84,33 @@ def test_the_card_says_a_line_that_loads_the_rows_from_there(shop: Workshop, tmp
     assert made.stdout.split() == ["300", stored["id"][7]]
 
 
-def test_the_manifest_comes_last_and_a_killed_publish_goes_on(shop: Workshop, bucket: Any) -> None:
-    whole = publish(shop, f"s3://{bucket.name}/whole")
+def test_the_manifest_comes_last_and_a_killed_publish_goes_on(
+    shop: Workshop, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalled, go, came = threading.Event(), threading.Event(), []
+    take = S3Backend.put_object
+
+    def few(*args: Any, **kwargs: Any) -> Any:
+        came.append(args)
+        if len(came) > 3 and not go.is_set():
+            stalled.set()
+            go.wait(60)
+            raise ConnectionError("nobody is there any more")
+        return take(*args, **kwargs)
+
+    monkeypatch.setattr(S3Backend, "put_object", few)  # the server runs in this process
     process = shop.spawn("publish", "small@1.0.0", "--to", f"s3://{bucket.name}/sets")
-    while not list(bucket.objects.filter(Prefix="sets/small/1.0.0/")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
+    assert stalled.wait(60)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    bucket.objects.filter(Prefix="whole/").delete()
+    go.set()
     there = held(bucket)
-    assert len(there) < whole["verified"]["files"]
+    assert len(there) == 3
     assert "manifest.json" not in there
     assert "holds no manifest.json" in shop.run("pull", f"s3://{bucket.name}/sets/small/1.0.0").err
     told = publish(shop, f"s3://{bucket.name}/sets")
     assert {f["path"] for f in told["files"] if f["state"] == "same"} == set(there)
-    assert len(held(bucket)) == whole["verified"]["files"]
+    assert len(held(bucket)) == told["verified"]["files"] == len(version_files(shop)) + 3
 
 
 def test_a_torn_or_damaged_file_over_there_is_found_and_sent_again(shop: Workshop, tmp_path: Path) -> None:
