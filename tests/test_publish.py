@@ -22,7 +22,7 @@ from tests.stand_in_writable_hub import TOKEN, Fault, Hub, Repo
 from tests.workshop import Said, Workshop
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # httpx, of the Hub's own client
-AROUND = {"README.md", "croissant.json", "figures/waterfall.png", "figures/sources.png"}
+AROUND = {"README.md", "croissant.json", "figures/waterfall.png"}
 
 
 def test_a_version_is_published_byte_for_byte_in_one_commit_with_its_tag(shop: Workshop, hub: Hub) -> None:
@@ -34,7 +34,7 @@ def test_a_version_is_published_byte_for_byte_in_one_commit_with_its_tag(shop: W
     assert repo.messages == ["Publish small@1.0.0"]
     assert repo.tags == {"v1.0.0": repo.branches["main"]} == {"v1.0.0": told["commit"]}
     assert told["committed"]
-    assert told["verified"]["files"] == len(files) + 3
+    assert told["verified"]["files"] == len(files) + 2
     assert all(gate["passed"] for gate in told["gates"])
     assert len([n for n in files if n.startswith("data/")]) == 3
     assert not repo.private

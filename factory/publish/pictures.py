@@ -21,10 +21,10 @@ def draw(manifest: dict[str, Any]) -> dict[str, bytes]:
     left = [("in the sources", lines[0]["rows_in"], 0)] if lines else []
     left += [(s["step"], s["rows_out"], sum(s["lost"].values())) for s in lines]
     kept = sorted(((n, s["kept"], 0) for n, s in manifest["sources"].items()), key=lambda bar: -bar[1])
-    return {
-        "figures/waterfall.png": _bars(_fitting(left, ordered=True), "Rows left after every step that took some away"),
-        "figures/sources.png": _bars(_fitting(kept, ordered=False), "Rows kept, by source"),
-    }
+    found = {"figures/waterfall.png": _bars(_fitting(left, ordered=True), "Rows left after every step that took some")}
+    if len(kept) > 1:
+        found["figures/sources.png"] = _bars(_fitting(kept, ordered=False), "Rows kept, by source")
+    return found
 
 
 def _fitting(bars: list[tuple[str, int, int]], *, ordered: bool) -> list[tuple[str, int, int]]:
