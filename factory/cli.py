@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hala_factory import commands_by_hand, commands_evaluate, commands_models, commands_review
+from hala_factory import (
+    commands_by_hand,
+    commands_evaluate,
+    commands_models,
+    commands_review,
+    commands_review_results,
+)
 from hala_factory.commands_build import build_command, plan_command
 from hala_factory.commands_generations import generations
 from hala_factory.commands_publish import publish, pull
@@ -64,6 +70,8 @@ for command in (
     commands_review.review,
 ):
     main.add_command(command)
+for command in (commands_review_results.report_command, commands_review_results.corrections_command):
+    commands_review.review.add_command(command)
 
 
 @main.command()
@@ -171,6 +179,11 @@ def show(artifact: str, store_place: str | None, as_json: bool) -> None:
     for held in manifest["contracts"]:
         if "warning" in held:
             click.echo(f"  warning {held['warning']}")
+    if "review" in manifest:
+        from hala_factory.review.standing import standing
+
+        stands = standing(store, manifest)
+        click.echo(f"  review  {stands.state}: {stands.words}")
     click.echo()
     lines = [
         [s["name"], f"{s['rows']['in']:,}", f"{s['rows']['kept']:,}", f"{s['seconds']:.1f}"]

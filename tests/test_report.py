@@ -17,7 +17,7 @@ from hala_factory.fingerprint import file_digest
 from hala_factory.passages import MAX_CHARS, direction, passage
 from hala_factory.report import figures
 from hala_factory.report.charts import histogram
-from hala_factory.report.rules import rules
+from hala_factory.rules import rules
 from tests.browser import look, needs_chromium
 from tests.workshop import Workshop, alpaca, troubled
 

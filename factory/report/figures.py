@@ -9,8 +9,8 @@ from typing import Any
 from hala_factory.contracts import Contract
 from hala_factory.guarantees import Guarantee
 from hala_factory.report.corpus import Corpus
-from hala_factory.report.rules import Rule
 from hala_factory.report.samples import examples_of
+from hala_factory.rules import Rule
 
 
 def waterfall(manifest: dict[str, Any], source: str | None = None) -> list[dict[str, Any]]:

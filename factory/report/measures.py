@@ -11,7 +11,7 @@ import polars as pl
 
 from hala_factory.report.charts import Bound, draw, histogram
 from hala_factory.report.corpus import Corpus
-from hala_factory.report.rules import Rule
+from hala_factory.rules import Rule
 
 MAX_WORDS = 12
 """Words of a measure in words that are listed; the others are summed up."""

@@ -17,8 +17,8 @@ from hala_factory.report import figures
 from hala_factory.report.clusters import clusters
 from hala_factory.report.corpus import Corpus
 from hala_factory.report.measures import lengths, measured
-from hala_factory.report.rules import rules
 from hala_factory.report.samples import browsed
+from hala_factory.rules import rules
 from hala_factory.step import Step
 
 _HERE = Path(__file__).parent

@@ -72,9 +72,10 @@ class Kept:
         frames = [pl.read_parquet(self._whole(number)) for number in numbers]
         return pl.concat(frames) if frames else pl.DataFrame(schema=COLUMNS)
 
-    def answers(self) -> pl.DataFrame:
-        """The last state of every task and annotator."""
-        last = self.history().sort("at", "round", maintain_order=True)
+    def answers(self, upto: int | None = None) -> pl.DataFrame:
+        """The last state of every task and annotator, after the first rounds if `upto` is given."""
+        seen = self.history() if upto is None else self.history().filter(pl.col("round") <= upto)
+        last = seen.sort("at", "round", maintain_order=True)
         return last.unique(["task", "annotator"], keep="last", maintain_order=True).sort("task", "annotator")
 
     def _whole(self, number: int) -> Path:

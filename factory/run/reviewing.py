@@ -8,6 +8,7 @@ from typing import Any
 from hala_factory.plan import Plan
 from hala_factory.recipe import Ready
 from hala_factory.review import sample
+from hala_factory.review.standing import rejected
 from hala_factory.review.texts import Sides
 from hala_factory.step import Ask, Barrier
 
@@ -21,7 +22,8 @@ def sampled(plan: Plan, folder: Path, digest: str) -> dict[str, Any]:
     assert recipe.review is not None
     barriers = ["source", *(s.label for s in recipe.steps if isinstance(s, Barrier))]
     who = sample.Identity(recipe.name, recipe.version, digest)
-    return sample.write(folder, who, recipe.review, sides(plan.ready), barriers)
+    told = sample.write(folder, who, recipe.review, sides(plan.ready), barriers)
+    return {**told, "earlier": rejected(plan.store, recipe.name, recipe.version)}
 
 
 def sides(ready: Ready) -> Sides:

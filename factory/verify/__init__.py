@@ -1,7 +1,8 @@
 """`verify`: a version proved from its own folder: its files, what its manifest says of itself, and its rows.
 
 The model:
-- Every byte of the folder is covered: files by their digests in the manifest, the manifest by its seal.
+- Every byte of the folder is covered: files by their digests in the manifest, the manifest by its seal. So are the
+  answers of people to its review, which stand beside it.
 - What the manifest says is not believed: counts, digest, schema and licence are found again in the rows.
 - Everything that is wrong is told at once. Rows are read only where the files that hold them are whole.
 """
@@ -15,6 +16,7 @@ from typing import Any
 from hala_factory.errors import InputError, did_you_mean
 from hala_factory.store import Store
 from hala_factory.verify.agreement import agreement
+from hala_factory.verify.answered import answered
 from hala_factory.verify.files import Finding, damaged, manifest_in
 from hala_factory.verify.rows import in_rows
 
@@ -72,6 +74,7 @@ def verify(store: Store, artifact: str) -> Verified:
         return Verified(artifact, findings, 1, 0, 0, [note], time.monotonic() - started)
     sealed = not findings
     findings += damaged(folder, manifest)
+    findings += answered(store, name, version)
     rows, notes = 0, list[str]()
     if sealed:
         agreed, notes = agreement(folder, manifest, artifact, {f.file for f in findings})
