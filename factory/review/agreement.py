@@ -59,7 +59,7 @@ def interval(counts: Array, level: Level = "ordinal", seed: int = 0) -> tuple[fl
 
 
 def _paired(counts: Array) -> Array:
-    return counts[counts.sum(1) >= 2]
+    return np.asarray(counts[counts.sum(1) >= 2])
 
 
 def _alphas(c: Array, weights: Array, level: Level) -> Array:
@@ -81,11 +81,11 @@ def _alphas(c: Array, weights: Array, level: Level) -> Array:
 def _distances(margins: Array, level: Level) -> Array:
     """The squared difference of any two categories."""
     q = margins.shape[1]
-    place = np.arange(q, dtype=float)
+    place: Array = np.arange(q, dtype=np.float64)
     if level == "nominal":
-        return np.broadcast_to(1 - np.eye(q), (len(margins), q, q))
+        return np.asarray(np.broadcast_to(1 - np.eye(q), (len(margins), q, q)))
     if level == "interval":
         apart: Array = (place[:, None] - place[None, :]) ** 2
-        return np.broadcast_to(apart, (len(margins), q, q))
+        return np.asarray(np.broadcast_to(apart, (len(margins), q, q)))
     middle = margins.cumsum(1) - margins / 2  # between two categories lie those between, and half of each of them
     return np.asarray((middle[:, :, None] - middle[:, None, :]) ** 2)

@@ -1,4 +1,4 @@
-"""Correcting: the corrections that people wrote in a review, as the step `corrections` of the next version reads them."""
+"""Correcting: what people corrected in a review, as the step `corrections` of the next version reads it."""
 
 from __future__ import annotations
 
