@@ -53,7 +53,8 @@ def diff_command(
 def report_command(artifact: str, out: Path | None, store_place: str | None, as_json: bool) -> None:
     """Say where the report of NAME@VERSION is: one HTML page, made with the version; or draw it anew.
 
-    A version never changes, nor does the page in its folder. A version that was built without one needs --out.
+    A version never changes, nor does the page in its folder. A version that was built without one needs --out, and so
+    does a page with what people have found in its review since.
     """
     from hala_factory.errors import InputError
 
@@ -63,9 +64,11 @@ def report_command(artifact: str, out: Path | None, store_place: str | None, as_
     page = folder / "report.html"
     if out is not None:
         from hala_factory import recipe, report
+        from hala_factory.review.results import results
         from hala_factory.store import atomic
 
-        html = report.render(folder, manifest, recipe.steps_of(manifest))
+        found = results(store, artifact) if "review" in manifest else None
+        html = report.render(folder, manifest, recipe.steps_of(manifest), found)
         with atomic(out) as temporary:
             temporary.write_text(html, encoding="utf-8")
         page = out

@@ -26,8 +26,10 @@ COLOURS = 8
 """Colours that sources are told apart by; more sources share the last one."""
 
 
-def render(folder: Path, manifest: dict[str, Any], steps: Sequence[Step]) -> str:
-    """The report of the corpus in `folder`, made by `steps`, as one HTML page."""
+def render(
+    folder: Path, manifest: dict[str, Any], steps: Sequence[Step], found: dict[str, Any] | None = None
+) -> str:
+    """The report of the corpus in `folder`, made by `steps`, as one HTML page; with what its review has `found`."""
     corpus = Corpus(folder)
     known = rules(steps)
     ruled = list(dict.fromkeys(f"{r.label}.{r.measure}" for r in known))
@@ -37,6 +39,7 @@ def render(folder: Path, manifest: dict[str, Any], steps: Sequence[Step]) -> str
         "report.html",
         title=f"{manifest['name']} {manifest['version']}",
         m=manifest,
+        found=found,
         waterfall=figures.waterfall(manifest),
         by_source={n: figures.waterfall(manifest, n) for n in manifest["sources"]},
         colours={n: min(i, COLOURS - 1) for i, n in enumerate(manifest["sources"])},
