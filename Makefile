@@ -21,7 +21,7 @@ setup: .venv/.core ## the project's environment, with .venv/bin/hala-factory
 
 .venv/.local: .venv/.dev
 	$(PIP) install "$$(grep '^torch==' constraints.txt)"
-	$(PIP) install --constraint constraints.txt --editable ".[local,train,merge,eval]"
+	$(PIP) install --constraint constraints.txt --editable ".[local,train,merge,eval,review,s3]"
 	touch $@
 
 demo: setup ## build the first corpus from samples: no network, no server, no GPU
