@@ -259,9 +259,18 @@ def test_a_gate_refuses_with_its_reason_and_nothing_is_sent(
 
 def test_a_broken_hard_contract_and_a_licence_are_told_together(shop: Workshop, hub: Hub) -> None:
     contract = {"contract": {"per": "corpus", "max_drop_share": 0.1, "soft": False}, "against": None}
-    reseal(shop, {"contracts": [{**contract, "broken": [{}], "warning": "half of it is gone"}], "samples": True})
+    kept = {
+        "contract": {"holds": "tokens", "min": 1_000, "soft": False},
+        "words": "1,000 tokens or more",
+        "found": 7.0,
+    }
+    held = [{**contract, "broken": [{}], "warning": "half of it is gone"}, kept]
+    soft = [{**each, "contract": {**each["contract"], "soft": True}} for each in held]
+    reseal(shop, {"contracts": [*held, *soft], "samples": True})
     said = shop.run("publish", "small@1.0.0", "--repo", REPO)
     assert "contracts: a contract is broken: half of it is gone" in said.err
+    assert "contracts: a contract is broken: 1,000 tokens or more, found 7.0" in said.err
+    assert said.err.count("contracts:") == 2
     assert "version: its rows are samples" in said.err
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hala_factory.fingerprint import file_digest
+from hala_factory.guarantees import Guarantee
 from hala_factory.licences import Derived, Part, derive
 from hala_factory.publish import reviewed
 from hala_factory.store import Store
@@ -69,8 +70,12 @@ def _whole_model(candidate: Candidate) -> list[str]:
 def _contracts(candidate: Candidate) -> list[str]:
     if "contracts" not in candidate.manifest:
         return ["it was built before contracts were kept in the manifest; build it again"]
-    hard = (c for c in candidate.manifest["contracts"] if c.get("broken") and not c["contract"].get("soft"))
-    return [f"a contract is broken: {each['warning']}" for each in hard]
+    hard = [c for c in candidate.manifest["contracts"] if not c["contract"].get("soft")]
+    found = [f"a contract is broken: {each['warning']}" for each in hard if each.get("broken")]
+    for each in hard:  # what the finished version was found to hold is judged again, not believed
+        if "found" in each and Guarantee.model_validate(each["contract"]).broken_by(each["found"]):
+            found.append(f"a contract is broken: {each['words']}, found {each['found']}")
+    return found
 
 
 def _licence(candidate: Candidate) -> list[str]:
