@@ -6,22 +6,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hala_factory.publish import around, words
+from hala_factory.publish import around, reviewed, words
 from hala_factory.publish.entries import Entry
+from hala_factory.publish.gates import Candidate
 from hala_factory.publish.place import Place
+from hala_factory.review.standing import standing
 
 CARD, MANIFEST = "README.md", "manifest.json"
 
 
-def edition(folder: Path, manifest: dict[str, Any], place: Place, review: tuple[str, str]) -> list[Entry]:
+def edition(candidate: Candidate, place: Place) -> list[Entry]:
     """Every file that is to stand in `place`, the manifest last; the version's own are not read again."""
+    folder, manifest = candidate.folder, candidate.manifest
+    review = standing(candidate.store, manifest)
     entries = [
         Entry(name, facts["bytes"], facts["sha256"], folder / name)
         for name, facts in sorted(manifest["files"].items())
         if name != CARD
     ]
     own = set(manifest["files"])
-    extra = {name: content for name, content in made_now(folder, manifest, place).items() if name not in own}
+    made = {**made_now(folder, manifest, place), **reviewed.files(candidate.store, manifest)}
+    extra = {name: content for name, content in made.items() if name not in own}
     built = (folder / CARD).read_text(encoding="utf-8")
     pictures = [name for name in extra if name.endswith(".png")]
     card = around.put(built, words.head(manifest, place, pictures, review), words.tail(manifest, place))

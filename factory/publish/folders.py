@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hala_factory.errors import BuildError
-from hala_factory.publish import filesystems, gates, reviewed
+from hala_factory.publish import filesystems, gates
 from hala_factory.publish.cautions import cautions
 from hala_factory.publish.digests import digest_in
 from hala_factory.publish.edition import MANIFEST, edition
@@ -30,9 +30,7 @@ def to_folder(
     files, root = filesystems.opened(url)
     base = f"{root}/{manifest['name']}/{manifest['version']}"
     address = f"{url.rstrip('/')}/{manifest['name']}/{manifest['version']}"
-    entries = edition(
-        candidate.folder, manifest, Place("folder", address), reviewed.standing(candidate.store, manifest)
-    )
+    entries = edition(candidate, Place("folder", address))
     with filesystems.explained(address, "publishing to"):
         there = _manifest(files, f"{base}/{MANIFEST}")
         _refuse_other(address, there, manifest)

@@ -11,6 +11,7 @@ from hala_factory.fingerprint import file_digest
 from hala_factory.guarantees import Guarantee
 from hala_factory.licences import Derived, Part, derive
 from hala_factory.publish import reviewed
+from hala_factory.review.standing import standing
 from hala_factory.store import Store
 from hala_factory.verify import verify
 
@@ -115,7 +116,7 @@ def _measured(candidate: Candidate) -> list[str]:
 
 
 def _review(candidate: Candidate) -> list[str]:
-    return reviewed.against(candidate.store, candidate.manifest)
+    return reviewed.against(standing(candidate.store, candidate.manifest))
 
 
 CORPUS = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hala_factory.errors import BuildError, InputError, did_you_mean
-from hala_factory.publish import gates, reviewed, sending
+from hala_factory.publish import gates, sending
 from hala_factory.publish.cautions import cautions
 from hala_factory.publish.edition import edition
 from hala_factory.publish.entries import Changes, Entry
@@ -48,7 +48,7 @@ def to_hub(candidate: Candidate, wish: Wish, watch: Callable[[int], None] = lamb
     if (refusal := gates.refusal(candidate, reasons)) and not wish.dry_run:
         raise BuildError(refusal)
     place = Place("hub", repository.page, repository.id, tag or wish.branch)
-    entries = edition(candidate.folder, manifest, place, reviewed.standing(candidate.store, manifest))
+    entries = edition(candidate, place)
     with explained(repository, "asking for"):
         seen = repository.look(wish.branch)
         _refuse_public(repository, seen, wish)

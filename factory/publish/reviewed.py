@@ -1,20 +1,32 @@
-"""What publishing asks of the review: whether people accepted the sample, where the recipe asks for that at all."""
+"""The review as publishing sees it: a gate, words on the card, and the answers that go along."""
 
 from __future__ import annotations
 
+import io
+import json
 from typing import Any
 
+from hala_factory.review.keeping import kept
+from hala_factory.review.results import results
+from hala_factory.review.standing import Standing
 from hala_factory.store import Store
 
+ANSWERS, RESULTS = "review/answers.parquet", "review/results.json"
 
-def against(store: Store, manifest: dict[str, Any]) -> list[str]:
+
+def against(found: Standing) -> list[str]:
     """What speaks against publishing a version; nothing where no review is asked for, or it was accepted."""
-    state, words = standing(store, manifest)
-    return [] if state in ("not asked", "accepted") else [f"its review is {state}: {words}"]
+    return [] if found.may_be_published else [f"its review is {found.state}: {found.words}"]
 
 
-def standing(store: Store, manifest: dict[str, Any]) -> tuple[str, str]:
-    """Where the review of a version stands: `not asked`, `missing`, `open`, `rejected` or `accepted`, and in words."""
-    if not manifest.get("review"):
-        return "not asked", "the recipe asks for no review"
-    return "missing", "the recipe asks for a review, and no answers of people are on record; see 'hala-factory review'"
+def files(store: Store, manifest: dict[str, Any]) -> dict[str, bytes]:
+    """Every answer of every round, under pseudonyms, and what they come to; nothing where nobody was asked."""
+    digest = (manifest.get("review") or {}).get("digest")
+    found = kept(store, manifest["name"], manifest["version"]) if digest else []
+    folder = next((k for k in found if k.told["digest"] == digest and k.rounds()), None)
+    if folder is None:
+        return {}
+    answers = io.BytesIO()
+    folder.history().write_parquet(answers)
+    told = results(store, f"{manifest['name']}@{manifest['version']}")
+    return {ANSWERS: answers.getvalue(), RESULTS: json.dumps(told, ensure_ascii=False, indent=1).encode()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hala_factory.publish.place import Place
+from hala_factory.review.standing import Standing
 
 PICTURES = {
     "figures/waterfall.png": "How many rows are left after every step",
@@ -12,7 +13,7 @@ PICTURES = {
 }
 
 
-def head(manifest: dict[str, Any], place: Place, pictures: list[str], review: tuple[str, str]) -> str:
+def head(manifest: dict[str, Any], place: Place, pictures: list[str], review: Standing) -> str:
     """What stands below the title."""
     if manifest["kind"] == "model":
         return f"```python\nimport transformers\n\nmodel = {place.load_model()}\n```"
@@ -20,9 +21,9 @@ def head(manifest: dict[str, Any], place: Place, pictures: list[str], review: tu
     others = [e for e in manifest["exports"] if e != "messages"]
     blocks += [f"Also as `{e}`: `{place.load(e)}`" for e in others]
     blocks += [f"![{PICTURES[name]}]({name})" for name in PICTURES if name in pictures]
-    state, told = review
-    said = "People have not looked at a sample of it" if state == "not asked" else f"Review by people: {state}"
-    blocks.append(f"{said}: {told}. `verify` of hala-factory proves every file against `manifest.json`.")
+    said = "People have not looked at a sample of it"
+    said = said if review.state == "not asked" else f"Review by people: {review.state}"
+    blocks.append(f"{said}: {review.words}. `verify` of hala-factory proves every file against `manifest.json`.")
     return "\n\n".join(blocks)
 
 

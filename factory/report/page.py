@@ -26,9 +26,7 @@ COLOURS = 8
 """Colours that sources are told apart by; more sources share the last one."""
 
 
-def render(
-    folder: Path, manifest: dict[str, Any], steps: Sequence[Step], found: dict[str, Any] | None = None
-) -> str:
+def render(folder: Path, manifest: dict[str, Any], steps: Sequence[Step], found: dict[str, Any] | None = None) -> str:
     """The report of the corpus in `folder`, made by `steps`, as one HTML page; with what its review has `found`."""
     corpus = Corpus(folder)
     known = rules(steps)
