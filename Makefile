@@ -32,6 +32,7 @@ demo: setup ## build the first corpus from samples: no network, no server, no GP
 test: .venv/.local ## everything, with a real vLLM server and a real small translator
 	$(BIN)/hala-factory tools install vllm
 	$(BIN)/hala-factory tools install llmcompressor
+	$(BIN)/hala-factory tools install argilla
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: .venv/.dev ## format, lint, types, imports, generated files

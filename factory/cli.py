@@ -316,12 +316,17 @@ def tools() -> None:
 
 
 @tools.command()
-@click.argument("tool", type=click.Choice(["vllm", "llmcompressor"]))
+@click.argument("tool", type=click.Choice(["vllm", "llmcompressor", "argilla"]))
 def install(tool: str) -> None:
     """Make the environment of a tool (on a machine without a GPU, its CPU build)."""
-    from hala_factory.generate import tools as environments
+    from hala_factory.generate import tools as generation
+    from hala_factory.review import tool as review
 
-    make = {"vllm": environments.install_vllm, "llmcompressor": environments.install_llmcompressor}[tool]
+    make = {
+        "vllm": generation.install_vllm,
+        "llmcompressor": generation.install_llmcompressor,
+        "argilla": review.install,
+    }[tool]
     folder = make(say=lambda line: click.echo(line, err=True))
     click.echo(f"{tool}: {folder}")
 

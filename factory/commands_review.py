@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from hala_factory.commands_serve import serve
 from hala_factory.options import Commands, json_option, store_at, store_option
 
 
@@ -67,3 +68,6 @@ def pull(artifact: str, sources: tuple[Path, ...], store_place: str | None, as_j
         f"{artifact}: {counts.submitted} answers of {counts.annotators} people, "
         f"{counts.draft} drafts, {counts.discarded} discarded: {kept}"
     )
+
+
+review.add_command(serve)

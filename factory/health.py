@@ -10,6 +10,7 @@ import sys
 
 from hala_factory.errors import InputError
 from hala_factory.generate import tools
+from hala_factory.review import tool as argilla
 
 
 def look() -> list[dict[str, str]]:
@@ -33,6 +34,7 @@ def look() -> list[dict[str, str]]:
             "engine local", "ready" if local else "not installed", "" if local else 'pip install "hala-factory[local]"'
         ),
         _fact(*_compressor()),
+        _fact(*_review()),
         _fact(
             "Hub token", "set" if os.environ.get("HF_TOKEN") else "not set", "HF_TOKEN opens gated sources and models"
         ),
@@ -44,6 +46,14 @@ def _compressor() -> tuple[str, str, str]:
         return "quantising models", str(tools.find_llmcompressor()), ""
     except InputError:
         return "quantising models", "not installed", "hala-factory tools install llmcompressor"
+
+
+def _review() -> tuple[str, str, str]:
+    server, client = argilla.find(), importlib.util.find_spec("argilla") is not None
+    state = f"server {server or 'not installed'}, client {'ready' if client else 'not installed'}"
+    todo = [*([] if server else ["hala-factory tools install argilla"])]
+    todo += [] if client else ['pip install "hala-factory[review]"']
+    return "review in Argilla", state, "; ".join(todo)
 
 
 def _fact(what: str, state: str, todo: str = "") -> dict[str, str]:

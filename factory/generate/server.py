@@ -14,9 +14,9 @@ from pathlib import Path
 
 import httpx
 
+from hala_factory.environments import tail
 from hala_factory.errors import BuildError
 from hala_factory.generate import keeper
-from hala_factory.generate.tools import tail
 
 READY = 1_800.0
 """Seconds until a server must be ready: large weights have to be fetched and loaded first."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hala_factory import train
+from hala_factory.environments import tail
 from hala_factory.errors import BuildError
 from hala_factory.generate import keeper
-from hala_factory.generate.tools import tail
 
 SAID = "said.txt"
 """Beside the order: lines in which a program says how far it is."""
