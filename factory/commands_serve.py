@@ -44,10 +44,13 @@ def serve(
     from hala_factory.review import serving
 
     folder = data.expanduser().resolve() if data else store_at(store_place).root / "argilla"
-    with _ended_by_signals(), serving.serving(folder, host, port, annotators, renewed) as server:
-        with suppress(KeyboardInterrupt):
-            click.echo(_as_json(server) if as_json else _told(server, host))
-            server.wait()
+    with (
+        _ended_by_signals(),
+        serving.serving(folder, host, port, annotators, renewed) as server,
+        suppress(KeyboardInterrupt),
+    ):
+        click.echo(_as_json(server) if as_json else _told(server, host))
+        server.wait()
     click.echo(f"the server has ended; everything that was answered is in {folder}", err=True)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.reviewing import Served, served
 from tests.workshop import Workshop
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -33,3 +35,12 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder of real data for trials is not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def argilla(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One Argilla server for all tests of a worker, with annotators amira, bilal and four more."""
+    with served(
+        tmp_path_factory.mktemp("argilla") / "data", "amira", "bilal", "carim", "dalia", "emad", "fadwa"
+    ) as it:
+        yield it
