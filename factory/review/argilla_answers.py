@@ -7,21 +7,24 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from hala_factory.review.answers import Answer
 from hala_factory.review.decks import Task, joined
 from hala_factory.review.questions import ERRORS, SEVERITIES, VERDICTS
 
+Side = Literal["source", "target"]
 _SPACE_AT_END = re.compile(r"[ \t\u00a0]+(?=\n|$)")
 
 
-def fields(task: Task) -> dict[str, str]:
-    """The fields of a record: both sides of a task, where it has both."""
-    target = {"target": joined(task.turns, "target")}
+def fields(task: Task, *, chat: bool) -> dict[str, Any]:
+    """The fields of a record: both sides of a task, where it has both; as text, or as the turns of a `chat`."""
+    sides: tuple[Side, ...] = ("source", "target")
     if all(turn.source is None for turn in task.turns):
-        return target
-    return {"source": joined(task.turns, "source"), **target}
+        sides = ("target",)
+    if not chat:
+        return {side: joined(task.turns, side) for side in sides}
+    return {side: [{"role": turn.role, "content": getattr(turn, side) or ""} for turn in task.turns] for side in sides}
 
 
 @dataclass
@@ -30,13 +33,15 @@ class Reading:
 
     people: Mapping[str, str]
     """Names by the server's id of a person."""
+    chat: bool
+    """Whether records hold turns."""
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     odd: Counter[str] = field(default_factory=Counter)
     """What was not as it should be, and how often."""
 
     def take(self, task: Task, record: Mapping[str, Any]) -> None:
         """Take the answers to one record, as the server's API tells it."""
-        if record.get("fields", {}).get("target") != fields(task)["target"]:
+        if record.get("fields", {}).get("target") != fields(task, chat=self.chat)["target"]:
             self.odd["answers to a text that was changed on the server, not taken"] += len(record["responses"])
             return
         for response in record.get("responses") or []:

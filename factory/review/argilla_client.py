@@ -35,7 +35,12 @@ def speaking(server: Server, done: Callable[[], str]) -> Iterator[Argilla]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            client = argilla.Argilla(api_url=server.url, api_key=server.key, timeout=60, retries=1)
+            try:
+                client = argilla.Argilla(api_url=server.url, api_key=server.key, timeout=60, retries=1)
+            except ValueError:  # no JSON, or other JSON
+                raise InputError(
+                    f"{at} answers what no Argilla 2 server answers; expected the address of one"
+                ) from None
             with contextlib.closing(client.http_client):
                 yield client
     except ArgillaCredentialsError:
@@ -52,8 +57,6 @@ def speaking(server: Server, done: Callable[[], str]) -> Iterator[Argilla]:
         if status < 500:
             raise BuildError(f"{at} refuses: {str(e)[:300]}; {done()}") from None
         raise BuildError(f"{at} failed: {str(e)[:300]}; {done()}; {again}") from None
-    except (ValueError, KeyError, TypeError) as e:
-        raise BuildError(f"{at} answers what no Argilla 2 server answers ({type(e).__name__}); is it one?") from e
 
 
 def workspace_id(client: Argilla, name: str, *, make: bool = True) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 from hala_factory.review import questions
 from hala_factory.review.argilla_answers import fields
 from hala_factory.review.argilla_client import get
-from hala_factory.review.decks import Batch, Deck, Task
+from hala_factory.review.decks import Batch, Deck, Task, joined
 
 if TYPE_CHECKING:
     from argilla import Argilla
@@ -34,6 +35,11 @@ def of_version(names: Iterable[str], deck: Deck) -> list[str]:
     return sorted(name for name in names if mark.fullmatch(name))
 
 
+def is_chat(deck: Deck) -> bool:
+    """Whether a deck is shown as conversations: each turn finds its own direction, and code in it is code."""
+    return any(turn.role != "text" for task in deck.tasks for turn in task.turns)
+
+
 def ready(client: Argilla, workspace: Any, name: str, batch: Batch, deck: Deck, guidelines: str) -> Any:
     """The dataset, ready for records."""
     import argilla as rg
@@ -52,13 +58,12 @@ def ready(client: Argilla, workspace: Any, name: str, batch: Batch, deck: Deck, 
         )
     }
     titles = {asked: choice.label for asked, choice in questions.TITLES.items()}
+    kind: Any = partial(rg.ChatField, _client=client) if is_chat(deck) else partial(rg.TextField, client=client)
     settings = rg.Settings(
         guidelines=guidelines,
         fields=[
-            rg.TextField(
-                "source", f"Source ({deck.source_language or 'none'}) · الأصل", required=False, client=client
-            ),
-            rg.TextField("target", f"Target ({deck.target_language}) · النص الهدف", client=client),
+            kind("source", f"Source ({deck.source_language or 'none'}) · الأصل", required=False),
+            kind("target", f"Target ({deck.target_language}) · النص الهدف"),
         ],
         questions=[
             rg.LabelQuestion("verdict", labels["verdict"], titles["verdict"], client=client),
@@ -73,13 +78,13 @@ def ready(client: Argilla, workspace: Any, name: str, batch: Batch, deck: Deck, 
     return dataset.api_model()
 
 
-def add(client: Argilla, dataset: Any, tasks: Sequence[Task]) -> None:
+def add(client: Argilla, dataset: Any, tasks: Sequence[Task], *, chat: bool) -> None:
     """Send records; those that the server has got already (and we did not hear of it) are not doubled."""
     ids = {q["name"]: q["id"] for q in get(client, f"datasets/{dataset.id}/questions")["items"]}
     items = []
     for task in tasks:
-        texts = fields(task)
-        begun = {"question_id": ids["correction"], "value": texts["target"], "agent": "the text as it is"}
-        items.append({"external_id": task.id, "fields": texts, "suggestions": [begun]})
+        text = joined(task.turns, "target")
+        begun = {"question_id": ids["correction"], "value": text, "agent": "the text as it is"}
+        items.append({"external_id": task.id, "fields": fields(task, chat=chat), "suggestions": [begun]})
     answer = client.http_client.put(f"/api/v1/datasets/{dataset.id}/records/bulk", json={"items": items})
     answer.raise_for_status()

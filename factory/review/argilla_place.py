@@ -20,7 +20,7 @@ from hala_factory.review.address import Server
 from hala_factory.review.answers import Answer
 from hala_factory.review.argilla_answers import Reading, fields
 from hala_factory.review.argilla_client import admit, people_of, records, speaking, workspace_id
-from hala_factory.review.argilla_datasets import add, names_of, of_version, ready
+from hala_factory.review.argilla_datasets import add, is_chat, names_of, of_version, ready
 from hala_factory.review.decks import Batch, Deck
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def push(
         raise InputError(
             f"guidelines of {deck.artifact}: {len(guidelines):,} characters; Argilla takes {GUIDELINES:,}"
         )
+    chat = is_chat(deck)
     done, total, told, odd = 0, len(deck.tasks), list[dict[str, Any]](), list[str]()
     with speaking(server, lambda: f"{done} of {total} tasks of {deck.artifact} are there") as client:
         place = workspace_id(client, workspace)
@@ -74,13 +75,14 @@ def push(
             tasks = [task for task in deck.tasks if task.batch == batch]
             dataset = ready(client, place, name, batch, deck, guidelines)
             there = {r["external_id"]: r["fields"].get("target") for r in records(client, dataset)}
-            if changed := sum(there.get(t.id, fields(t)["target"]) != fields(t)["target"] for t in tasks):
+            shown = {task.id: fields(task, chat=chat)["target"] for task in tasks}
+            if changed := sum(there.get(key, text) != text for key, text in shown.items()):
                 odd.append(f"{changed} records of {name} show another text than the deck: delete them, and push again")
             missing = [task for task in tasks if task.id not in there]
             done += len(tasks) - len(missing)
             progress(done, total)
             for at in range(0, len(missing), BATCH):
-                add(client, dataset, missing[at : at + BATCH])
+                add(client, dataset, missing[at : at + BATCH], chat=chat)
                 done += len(missing[at : at + BATCH])
                 progress(done, total)
             page = f"{server.url}/dataset/{dataset.id}/annotation-mode"
@@ -104,7 +106,7 @@ def pull(
     tasks, seen, odd = {task.id: task for task in deck.tasks}, set[str](), list[str]()
     with speaking(server, lambda: f"{len(seen)} of {len(tasks)} tasks were read, and nothing is taken over") as client:
         place = workspace_id(client, workspace, make=False)
-        reading, strange = Reading(people_of(client, place)), 0
+        reading, strange = Reading(people_of(client, place), is_chat(deck)), 0
         names = names_of(deck)
         held = {d.name: d for d in client.api.datasets.list(place) if d.status == "ready"} if place else {}
         odd += [f"there is no dataset {name}: push again puts it back" for name in names.values() if name not in held]

@@ -108,6 +108,10 @@ def _serve(order: dict[str, Any], ready: dict[str, Any]) -> None:
     import argilla_server
     import uvicorn
 
+    from hala_factory.review.server import page
+
+    page.settle(Path(tempfile.gettempdir()))
+
     class Server(uvicorn.Server):  # type: ignore[misc]
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
@@ -115,7 +119,7 @@ def _serve(order: dict[str, Any], ready: dict[str, Any]) -> None:
                 print(json.dumps(ready), flush=True)
 
     config = uvicorn.Config(
-        argilla_server.app,
+        page.guarded(argilla_server.app),
         host=order["host"],
         port=order["port"],
         access_log=False,
