@@ -40,11 +40,11 @@ class Served:
 
     url: str
     data: Path
-    key: str
+    key: str = field(repr=False)
     pid: int
     log: Path
     process: subprocess.Popen[str]
-    passwords: dict[str, str | None] = field(default_factory=dict)
+    passwords: dict[str, str | None] = field(default_factory=dict, repr=False)
 
     @property
     def server(self) -> Server:
@@ -60,12 +60,12 @@ class Served:
     def end(self) -> None:
         """As Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=60)
+        self.process.wait(60)
 
     def kill(self) -> None:
         """The server itself, with no time to say anything."""
         os.kill(self.pid, signal.SIGKILL)
-        self.process.communicate(timeout=60)
+        self.process.wait(60)
 
 
 def client(url: str, headers: dict[str, str] | None = None) -> httpx.Client:

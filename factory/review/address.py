@@ -10,6 +10,8 @@ from hala_factory.errors import InputError
 from hala_factory.store import read_json
 
 URL, KEY = "HALA_ARGILLA_URL", "HALA_ARGILLA_KEY"
+WORKSPACE = "review"
+"""The workspace of Argilla that all reviews are in."""
 RECORD = "server.json"
 """In the folder of a local server, for its owner's eyes: `url`, `api_key`, `secret`, and whether it is `whole`."""
 

@@ -92,13 +92,15 @@ def admit(client: Argilla, workspace: Any, named: Sequence[str] | None) -> list[
         raise InputError(f"the server knows no annotator {unknown[0]!r}; known are: {', '.join(sorted(everyone))}")
     for name, user in everyone.items():
         if name not in inside and (name in named if named is not None else user.role == "annotator"):
-            client.api.users.add_toworkspace(workspace, user.id)
+            client.api.users.add_to_workspace(workspace, user.id)
             inside[name] = user.role
     return sorted(name for name, role in inside.items() if role == "annotator")
 
 
-def records(client: Argilla, dataset: Any, *, responses: bool = False) -> list[dict[str, Any]]:
-    """Every record of a dataset once, even where some are added or deleted while we read."""
+def records(
+    client: Argilla, dataset: Any, *, responses: bool = False, told: Callable[[int], None] = lambda read: None
+) -> list[dict[str, Any]]:
+    """Every record of a dataset once, even where some are added or deleted while we read; `told` how many so far."""
     found: dict[str, dict[str, Any]] = {}
     for _ in range(3):
         found, offset, total = {}, 0, 1
@@ -107,6 +109,7 @@ def records(client: Argilla, dataset: Any, *, responses: bool = False) -> list[d
             page = get(client, f"datasets/{dataset.id}/records", asked)
             found |= {record["id"]: record for record in page["items"]}
             offset, total = offset + PAGE, page["total"]
+            told(len(found))
         if len(found) == total:
             break
     return list(found.values())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hala_factory.errors import InputError
 from hala_factory.review import questions
-from hala_factory.review.address import Server
+from hala_factory.review.address import WORKSPACE, Server
 from hala_factory.review.answers import Answer
 from hala_factory.review.argilla_answers import Reading, fields
 from hala_factory.review.argilla_client import admit, people_of, records, speaking, workspace_id
@@ -26,7 +26,6 @@ from hala_factory.review.decks import Batch, Deck
 if TYPE_CHECKING:
     from argilla import Argilla
 
-WORKSPACE = "review"
 BATCH = 100
 """Records in one request."""
 GUIDELINES = 10_000
@@ -100,11 +99,17 @@ def pull(
 ) -> Pulled:
     """Every answer to a deck that the server holds: submitted, draft and discarded.
 
-    `known` are answers of earlier pulls; those that are gone from the server are told of. Raises InputError where the
-    deck is not on the server, BuildError where it stops answering.
+    `known` are answers of earlier pulls from this server; those that are gone from it are told of. Raises InputError
+    where the deck is not on the server, BuildError where it stops answering.
     """
-    tasks, seen, odd = {task.id: task for task in deck.tasks}, set[str](), list[str]()
-    with speaking(server, lambda: f"{len(seen)} of {len(tasks)} tasks were read, and nothing is taken over") as client:
+    tasks, seen, odd, done = {task.id: task for task in deck.tasks}, set[str](), list[str](), 0
+
+    def read(records: int) -> None:
+        nonlocal done
+        done = min(len(seen) + records, len(tasks))
+        progress(done, len(tasks))
+
+    with speaking(server, lambda: f"{done} of {len(tasks)} tasks were read, and nothing is taken over") as client:
         place = workspace_id(client, workspace, make=False)
         reading, strange = Reading(people_of(client, place), is_chat(deck)), 0
         names = names_of(deck)
@@ -115,14 +120,13 @@ def pull(
             raise InputError(
                 f"{server.url} holds no review of {deck.artifact} as it is now (found: {others}); push it first"
             )
-        for name in names.values():
-            for record in records(client, held[name], responses=True) if name in held else ():
+        for dataset in (held[name] for name in names.values() if name in held):
+            for record in records(client, dataset, responses=True, told=read):
                 if (task := tasks.get(record["external_id"])) is None:
                     strange += 1
                     continue
                 seen.add(task.id)
                 reading.take(task, record)
-                progress(len(seen), len(tasks))
     if strange:
         odd.append(f"{strange} records are no tasks of the deck, and were left out")
     if missing := len(tasks) - len(seen):

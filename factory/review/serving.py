@@ -17,11 +17,9 @@ from typing import Any
 from hala_factory.environments import tail
 from hala_factory.errors import BuildError, InputError
 from hala_factory.review import tool
-from hala_factory.review.address import RECORD
+from hala_factory.review.address import RECORD, WORKSPACE
 from hala_factory.review.folder import LOG, held, keep, prepared
 
-WORKSPACE = "review"
-"""The workspace of Argilla that all reviews are in."""
 OWNER = "owner"
 _STOP = 20.0
 """Seconds that a server gets to end by itself."""
