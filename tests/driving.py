@@ -104,7 +104,7 @@ class Page:
         return told["result"].get("value")
 
     def wait_for(self, script: str, seconds: float = 60) -> Any:
-        """The value of an expression once it is true (`seconds`: of patience, not of speed)."""
+        """The value of an expression once it is true (`seconds`: of patience, not of speed); write `!!` before a node."""
         until = time.monotonic() + seconds
         while True:
             with contextlib.suppress(AssertionError):  # the page may be changing below us
