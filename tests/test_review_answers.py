@@ -102,7 +102,7 @@ def test_an_answer_that_cannot_be_is_refused_and_the_others_are_kept(
     given = [answer(one), answer(**{"task": two, **wrong})]
     with pytest.raises(InputError) as error:
         record(store(workshop), deck(workshop), given)
-    assert "1 answers are not to small@dev and were refused; the other 1 are kept" in str(error.value)
+    assert "1 of 2 answers are not to small@dev and were refused; the others are kept" in str(error.value)
     assert why in str(error.value)
     assert folder(workshop).answers()["task"].to_list() == [one]
 

@@ -65,7 +65,8 @@ def record(store: Store, deck: Deck, answers: Iterable[Answer], digest: str | No
         more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         told = "\n".join(f"  {fault}" for fault in faults[:SHOWN])
         raise InputError(
-            f"{len(faults)} answers are not to {deck.artifact} and were refused; the other {len(good)} are kept:\n"
+            f"{len(faults)} of {len(faults) + len(good)} answers are not to {deck.artifact} and were refused; the "
+            f"others are kept:\n"
             f"{told}{more}"
         )
     return counts

@@ -21,7 +21,7 @@ def tell(r: dict[str, Any]) -> str:
     said = r["answers"]
     lines.append(
         f"  answers {said['submitted']:,} submitted, {said['discarded']:,} discarded, {said['draft']:,} drafts, "
-        f"in {r['rounds']} rounds"
+        f"in {r['rounds']} round{'s' * (r['rounds'] != 1)}"
     )
     if r["reversals"]:
         lines.append(f"  note    rejected after round {r['reversals'][0]}; answers were changed since")
