@@ -1,7 +1,9 @@
-"""Progress of a build on stderr: a bar per running stage on a terminal, and one line per stage when it ends."""
+"""Progress on stderr: a bar per running stage of a build and a line when it ends; a bar of what is counted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -61,3 +63,12 @@ class Bars:
         took = f"{told['seconds']:.1f} s" if told["status"] == "run" else "stored"
         line = f"{told['name']:<40} {told['rows_in']:>10,} → {told['rows_out']:>10,}  {took:>9}  {rate}"
         self.console.print(line.rstrip(), markup=False, soft_wrap=True)
+
+
+@contextmanager
+def counting(called: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, on a terminal only; what it gives is told how many of how many are done."""
+    console = Console(stderr=True, highlight=False)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(called, total=total)
+        yield lambda done, of: bar.update(task, completed=done, total=of)

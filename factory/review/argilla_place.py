@@ -10,7 +10,7 @@ The model:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +95,10 @@ def pull(
     progress: Progress = lambda done, total: None,
     *,
     workspace: str = WORKSPACE,
-    known: Iterable[Answer] = (),
 ) -> Pulled:
     """Every answer to a deck that the server holds: submitted, draft and discarded.
 
-    `known` are answers of earlier pulls from this server; those that are gone from it are told of. Raises InputError
-    where the deck is not on the server, BuildError where it stops answering.
+    Raises InputError where the deck is not on the server, BuildError where it stops answering.
     """
     tasks, seen, odd, done = {task.id: task for task in deck.tasks}, set[str](), list[str](), 0
 
@@ -133,10 +131,6 @@ def pull(
         odd.append(
             f"{missing} of {len(tasks)} tasks are not on the server: their records were deleted or never pushed"
         )
-    gone = [a for a in known if (a.task, a.annotator) not in reading.answers]
-    for name in sorted({a.annotator for a in gone}):
-        n = sum(a.annotator == name for a in gone)
-        odd.append(f"{n} answers of {name} that were pulled before are gone from the server; those pulled stay")
     odd += [f"{n} {what}" for what, n in sorted(reading.odd.items())]
     return Pulled(list(reading.answers.values()), odd)
 

@@ -31,6 +31,8 @@ class Counts:
     annotators: int
     round: int | None
     """The round that was written; None: nothing was new."""
+    elsewhere: int
+    """Answers that are kept and were not among these: of another place, or gone from this one."""
 
     def told(self) -> dict[str, Any]:
         """The counts for `--json`."""
@@ -110,6 +112,7 @@ def _keep(folder: keeping.Kept, answers: list[Answer], tasks: dict[str, Task]) -
         changed,
         len({a.annotator for a in answers}),
         folder.add(fresh) if fresh else None,
+        len(state.keys() - {(a.task, folder.pseudonym(a.annotator)) for a in answers}),
     )
 
 
