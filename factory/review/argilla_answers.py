@@ -14,6 +14,10 @@ from hala_factory.review.decks import Task, joined
 from hala_factory.review.questions import ERRORS, SEVERITIES, VERDICTS
 
 Side = Literal["source", "target"]
+EMPTY = "∅"
+"""What stands for a text without a letter: Argilla refuses such fields, and a row that was dropped may have one."""
+LONG, CUT = 20_000, "\n…"
+"""Characters of one turn that Argilla takes, and what ends a longer one; the correction begins with all of it."""
 _SPACE_AT_END = re.compile(r"[ \t\u00a0]+(?=\n|$)")
 
 
@@ -23,8 +27,16 @@ def fields(task: Task, *, chat: bool) -> dict[str, Any]:
     if all(turn.source is None for turn in task.turns):
         sides = ("target",)
     if not chat:
-        return {side: joined(task.turns, side) for side in sides}
-    return {side: [{"role": turn.role, "content": getattr(turn, side) or ""} for turn in task.turns] for side in sides}
+        return {side: joined(task.turns, side) or EMPTY for side in sides}
+    return {
+        side: [{"role": turn.role, "content": _shown(getattr(turn, side))} for turn in task.turns] for side in sides
+    }
+
+
+def _shown(text: str | None) -> str:
+    if text and len(text) > LONG:
+        return text[: LONG - len(CUT)] + CUT
+    return text or EMPTY
 
 
 @dataclass

@@ -51,12 +51,15 @@ def speaking(server: Server, done: Callable[[], str]) -> Iterator[Argilla]:
         cause = e.__cause__ or e.__context__
         if isinstance(cause, httpx.TransportError):  # the client wraps what happens while it makes a dataset
             raise BuildError(f"{at} does not answer ({type(cause).__name__}): {done()}; {again}") from None
-        status = e.status_code if isinstance(e, ArgillaAPIError) else getattr(cause, "status_code", 500)
+        answer = e.response if isinstance(e, httpx.HTTPStatusError) else None
+        status = answer.status_code if answer is not None else 500
+        status = e.status_code if isinstance(e, ArgillaAPIError) else getattr(cause, "status_code", status)
+        said = (answer.text if answer is not None else str(e)).replace(server.key, "…")[:300]
         if status == 403:
             raise InputError(f"{at} refuses: the key must be an owner's, or an admin's of the workspace") from None
         if status < 500:
-            raise BuildError(f"{at} refuses: {str(e)[:300]}; {done()}") from None
-        raise BuildError(f"{at} failed: {str(e)[:300]}; {done()}; {again}") from None
+            raise BuildError(f"{at} refuses ({status}): {said}; {done()}") from None
+        raise BuildError(f"{at} failed ({status}): {said}; {done()}; {again}") from None
 
 
 def workspace_id(client: Argilla, name: str, *, make: bool = True) -> Any:

@@ -85,6 +85,7 @@ def add(client: Argilla, dataset: Any, tasks: Sequence[Task], *, chat: bool) -> 
     for task in tasks:
         text = joined(task.turns, "target")
         begun = {"question_id": ids["correction"], "value": text, "agent": "the text as it is"}
-        items.append({"external_id": task.id, "fields": fields(task, chat=chat), "suggestions": [begun]})
+        suggestions = [begun] if text.strip() else []
+        items.append({"external_id": task.id, "fields": fields(task, chat=chat), "suggestions": suggestions})
     answer = client.http_client.put(f"/api/v1/datasets/{dataset.id}/records/bulk", json={"items": items})
     answer.raise_for_status()
