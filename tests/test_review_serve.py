@@ -67,9 +67,8 @@ def test_it_listens_on_this_machine_only_and_nothing_of_it_is_open_to_others(arg
     answer = httpx.get(argilla.url, headers={"Origin": "https://elsewhere.example"})
     assert "access-control-allow-origin" not in answer.headers
     assert "default-src 'self'" in answer.headers["content-security-policy"]
-    for path in ("/docs", "/api/v1/docs", "/api/v1/me", "/api/v1/users"):
-        told = httpx.get(argilla.url + path, follow_redirects=True)
-        assert told.status_code >= 400 or "swagger" not in told.text or "cdn" not in told.text, path
+    for path in ("/api/v1/docs", "/api/v1/redoc"):  # their scripts come from elsewhere
+        assert httpx.get(argilla.url + path, follow_redirects=True).status_code == 404
     assert httpx.get(f"{argilla.url}/api/v1/users").status_code == 401
 
 

@@ -121,7 +121,6 @@ def _started(python: Path, data: Path, secret: str) -> Iterator[subprocess.Popen
         "ARGILLA_DATABASE_SQLITE_TIMEOUT": "30",
         "ARGILLA_SEARCH_ENGINE": "database",
         "ARGILLA_CORS_ORIGINS": "[]",
-        "ARGILLA_DOCS_ENABLED": "0",  # its page loads scripts from elsewhere
         "ARGILLA_AUTH_SECRET_KEY": secret,
         "ARGILLA_AUTH_OAUTH_CFG": str(data / "no-oauth.yaml"),
         "HF_HUB_OFFLINE": "1",
