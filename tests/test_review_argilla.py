@@ -119,6 +119,24 @@ def test_texts_without_an_original_and_conversations_are_shown(argilla: Served) 
     assert told == {"amira": None, "bilal": written.replace("هادئًا", "ساكنًا")}
 
 
+def test_texts_that_argilla_would_refuse_are_pushed_and_answered(argilla: Served) -> None:
+    """Rows that were dropped, which people look at too, may have empty turns, or be books."""
+    empty = (Turn("user", "Why?", "لماذا؟"), Turn("assistant", None, ""))
+    book = (Turn("system", None, "كتاب. " * 5_000), Turn("user", None, "\n"), Turn("assistant", "x", "نعم"))
+    tasks = (Task("1" * 16, "single", empty), Task("2" * 16, "double", book))
+    odd = Deck("edges", "1.0.0", "e" * 64, "en", "ar", None, tasks)
+    told = argilla_place.push(odd, argilla.server)
+    assert [d["added"] for d in told["datasets"]] == [1, 1]
+    again = argilla_place.push(odd, argilla.server)
+    assert ([d["added"] for d in again["datasets"]], again["warnings"]) == ([0, 0], [])
+    with argilla.annotator("amira") as amira:
+        for made in told["datasets"]:
+            (record,) = records(amira, dataset_id(argilla, made["name"]))
+            answer(amira, record["id"], "bad")
+    pulled = argilla_place.pull(odd, argilla.server)
+    assert ([(a.verdict, a.correction) for a in pulled.answers], pulled.warnings) == ([("bad", None)] * 2, [])
+
+
 def test_what_is_odd_on_the_server_is_told_with_counts_and_loses_nothing_else(argilla: Served) -> None:
     pushed = deck("odd", 8)
     argilla_place.push(pushed, argilla.server)
