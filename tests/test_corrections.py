@@ -58,6 +58,18 @@ def test_a_correction_replaces_the_text_in_the_next_version(workshop: Workshop) 
     assert workshop.run("verify", "small@1.1.0").code == 0
 
 
+def test_diff_says_that_people_corrected_a_row(workshop: Workshop) -> None:
+    row = corrected(workshop, ("ann", "مصححة", 0))
+    exported(workshop)
+    reviewed(workshop, version="1.1.0", more=[{"step": "corrections", "file": "fixes.jsonl"}]).build()
+    told = workshop.run("diff", "small@1.0.0", "small@1.1.0", "--json").json
+    assert told["rows"]["changed"] == 1
+    assert [(why["why"], why["by"], why["rows"]) for why in told["counts"]] == [("corrected", "corrections", 1)]
+    said = workshop.run("diff", "small@1.0.0", "small@1.1.0").out
+    assert "people corrected it in a review" in said
+    assert row[:8] in said
+
+
 def test_other_corrections_make_another_version(workshop: Workshop) -> None:
     corrected(workshop, ("ann", "مصححة", 0))
     exported(workshop)

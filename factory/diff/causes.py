@@ -16,6 +16,8 @@ from hala_factory.diff.settings import changed_fields
 from hala_factory.diff.version import Version
 from hala_factory.step import Normaliser
 
+CORRECTIONS = "corrections"
+"""The step by which people's corrections come into a version."""
 WORDS = {
     "new_source": "its source is new in {here}",
     "new_in_source": "its source has more rows: its files changed",
@@ -32,6 +34,7 @@ WORDS = {
     "other_model": "another model wrote it",
     "other_settings": "a step that writes texts is set otherwise",
     "other_steps": "other steps write its texts",
+    "corrected": "people corrected it in a review",
     "normalised": "a normaliser changed it otherwise",
     "answered_otherwise": "the same model, asked otherwise or again, answered otherwise",
     "other_facts": "its licence or subset is stated otherwise",
@@ -120,7 +123,10 @@ def of_texts(changed: pl.DataFrame, a: Version, b: Version) -> pl.DataFrame:
         both = label in a.steps and label in b.steps
         settings = changed_fields(a, b, label)
         hits = every if asks else _counted_otherwise(label, changed, a, b)
-        if not both:
+        home = b if label in b.steps else a
+        if home.steps[label]["step"] == CORRECTIONS:
+            chain.append((hits, "corrected", label, None))
+        elif not both:
             chain.append((hits, "other_steps", label, f"only {(a if label in a.steps else b).artifact} has it"))
         elif asks and a.models_of(label) != b.models_of(label):
             chain.append((hits, "other_model", label, _models(a, b, label)))
@@ -150,11 +156,12 @@ def _differ(ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.Series:
 
 def _counted_otherwise(label: str, changed: pl.DataFrame, a: Version, b: Version) -> pl.Series:
     """The rows in which a normaliser counted other changes; one that a version does not have counts nothing."""
-    names = list(dict.fromkeys(c for v in (a, b) for c in v.schema if c.startswith(f"{label}.")))
-    counts = [
-        v.columns(names, changed[word]).select(pl.all().cast(pl.Int64).fill_null(0))
-        for v, word in ((a, "a"), (b, "b"))
+    kinds = {c: kind for v in (a, b) for c, kind in v.schema.items() if c.startswith(f"{label}.")}
+    said = [
+        pl.col(c).cast(pl.String).fill_null("") if kind == pl.String else pl.col(c).cast(pl.Int64).fill_null(0)
+        for c, kind in kinds.items()
     ]
+    counts = [v.columns(kinds, changed[word]).select(said) for v, word in ((a, "a"), (b, "b"))]
     return _differ(*counts)
 
 
