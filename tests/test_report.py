@@ -19,6 +19,7 @@ from hala_factory.report import figures
 from hala_factory.report.charts import histogram
 from hala_factory.rules import rules
 from tests.browser import look, needs_chromium
+from tests.driving import driving
 from tests.workshop import Workshop, alpaca, troubled
 
 
@@ -381,6 +382,22 @@ def test_the_page_loads_without_an_error_or_a_request_and_finds_a_known_row(buil
             assert ids == same
         else:
             assert says == f"{len(rows)} of {len(rows)} rows"
+
+
+@needs_chromium
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_the_page_fits_a_desk_a_tablet_and_a_phone_by_day_and_by_night(
+    built: Workshop, tmp_path: Path, mode: str
+) -> None:
+    with driving(tmp_path) as page:
+        page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}])
+        for width in (1280, 768, 390):
+            page.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+            page.open(f"file://{built.corpus()}/report.html")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            shade = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")
+            assert (sum(shade) > 3 * 128) == (mode == "light")
+        assert not page.console
 
 
 @needs_chromium
