@@ -613,7 +613,7 @@ def test_a_file_that_changed_since_it_was_located_is_an_error(tmp_path: Path) ->
         ("a.json", b"[]"),
         ("a.jsonl", b"\n\n"),
         ("a.csv", b"instruction,input,output\n"),
-        ("a.jsonl.gz", gzip.compress(b"")),
+        ("a.jsonl.gz", gzip.compress(b"", mtime=0)),
         ("a.tmx", b"<tmx><body></body></tmx>"),
     ],
 )
@@ -927,7 +927,7 @@ def test_digests_are_the_callers_to_remember(house: Path) -> None:
         ("a.jsonl", jsonl({"a": 1}, {"a": 2, "b": {"c": 3}}), ["a", "b", "b.c"]),
         ("a.csv", b"x,y\n1,2\n", ["x", "y"]),
         ("a.json", b'{"rows": [{"q": 1}]}', ["q"]),
-        ("a.jsonl.gz", gzip.compress(b""), None),
+        ("a.jsonl.gz", gzip.compress(b"", mtime=0), None),
     ],
 )
 def test_the_columns_of_a_source_are_known_cheaply(
