@@ -29,7 +29,6 @@ from hala_factory.options import (
     catalog_option,
     graph_of,
     json_option,
-    manifest_of,
     recipe_file,
     store_at,
     store_option,
@@ -164,7 +163,7 @@ def show(artifact: str, store_place: str | None, as_json: bool) -> None:
     if (model := commands_models.manifest(artifact, store_place)) is not None:
         commands_models.tell_manifest(model, as_json=as_json)
         return
-    manifest = manifest_of(store, artifact)
+    manifest = store.held(artifact)
     if as_json:
         click.echo(json.dumps(manifest, ensure_ascii=False))
         return
@@ -219,7 +218,7 @@ def why(row: str | None, artifact: str | None, example: bool, store_place: str |
         artifact, row = artifact or row, None
     elif row is None:
         raise InputError("give the beginning of a row's id, or --example")
-    manifests = [manifest_of(store, artifact)] if artifact else store.versions()
+    manifests = [store.held(artifact)] if artifact else store.versions()
     found = []
     for manifest in manifests:
         folder = store.corpus(manifest["name"], manifest["version"])
@@ -255,7 +254,7 @@ def whatif(
     from hala_factory.store import written
 
     store = store_at(store_place)
-    answer = judging.whatif(store, manifest_of(store, artifact), list(settings))
+    answer = judging.whatif(store, store.held(artifact), list(settings))
     if out is not None:
         with written(out):
             answer.flips.write_parquet(out)

@@ -47,7 +47,7 @@ def publish(
     if (repo is None) == (place is None):
         raise InputError("give either --repo OWNER/NAME or --to URL")
     store = store_at(store_place)
-    candidate = Candidate(store, publishing.manifest_in(store, artifact), allow_dev)
+    candidate = Candidate(store, store.held(artifact, models=True), allow_dev)
     with Sending(artifact, sum(f["bytes"] for f in candidate.manifest["files"].values())) as bar:
         if repo is not None:
             told = publishing.to_hub(candidate, publishing.Wish(repo, branch, private, dry_run), bar.advance)

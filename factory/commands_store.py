@@ -14,7 +14,6 @@ from hala_factory.options import (
     catalog_option,
     json_option,
     limit_option,
-    manifest_of,
     plan_of,
     profile_option,
     recipe_file,
@@ -60,7 +59,7 @@ def verify(
     if regenerate is not None and found.findings:
         words.append("  note    no model was asked again, as there are faults")
     elif regenerate is not None:
-        made = again.regenerate(store, manifest_of(store, artifact), catalog_at(catalog_file), regenerate, seed)
+        made = again.regenerate(store, store.held(artifact), catalog_at(catalog_file), regenerate, seed)
         told["regenerated"] = made.told()
         words += again.tell(made.told())
     click.echo(json.dumps(told, ensure_ascii=False) if as_json else "\n".join(words))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hala_factory.options import json_option, manifest_of, store_at, store_option
+from hala_factory.options import json_option, store_at, store_option
 
 
 @click.command("diff")
@@ -31,7 +31,7 @@ def diff_command(
     from hala_factory.store import atomic, written
 
     store = store_at(store_place)
-    manifests = [manifest_of(store, artifact) for artifact in (a, b)]
+    manifests = [store.held(artifact) for artifact in (a, b)]
     versions = [diff.Version(store.corpus(m["name"], m["version"]), m) for m in manifests]
     compared, told = diff.diff(versions[0], versions[1], shown)
     if out is not None:
@@ -59,7 +59,7 @@ def report_command(artifact: str, out: Path | None, store_place: str | None, as_
     from hala_factory.errors import InputError
 
     store = store_at(store_place)
-    manifest = manifest_of(store, artifact)
+    manifest = store.held(artifact)
     folder = store.corpus(manifest["name"], manifest["version"])
     page = folder / "report.html"
     if out is not None:

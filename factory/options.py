@@ -134,18 +134,6 @@ def plan_of(
     return made
 
 
-def manifest_of(store: Store, artifact: str) -> dict[str, Any]:
-    """The manifest of NAME@VERSION. Raises InputError where the store does not hold it."""
-    name, _, version = artifact.partition("@")
-    manifest = store.manifest(name, version) if version else None
-    if manifest is None:
-        known = [f"{m['name']}@{m['version']}" for m in store.versions()]
-        raise InputError(
-            f"{store.root} holds no {artifact!r}{did_you_mean(artifact, known) or '; nothing is built yet'}"
-        )
-    return manifest
-
-
 def tell_built(told: dict[str, Any]) -> None:
     """Say of an artifact whether it was built, where it is and its digest."""
     stored = all(s["status"] == "stored" for s in told["stages"])

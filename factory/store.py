@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hala_factory.errors import BuildError, InputError
+from hala_factory.errors import BuildError, InputError, did_you_mean
 from hala_factory.fingerprint import file_digest
 
 _TEMPORARY = ".tmp-"
@@ -76,6 +76,18 @@ class Store:
     def manifest(self, name: str, version: str) -> dict[str, Any] | None:
         """The manifest of a version, None when it was not built (to its end)."""
         return read_json(self.corpus(name, version) / "manifest.json")
+
+    def held(self, artifact: str, *, models: bool = False) -> dict[str, Any]:
+        """The manifest of `name@version`: of a corpus, or of a model too. Raises InputError where it is not here."""
+        name, _, version = artifact.partition("@")
+        found = self.manifest(name, version) if name and version else None
+        if found is None and models and name and version:
+            found = read_json(self.model(name, version) / "manifest.json")
+        if found is None:
+            every = [*self.versions(), *(self.model_manifests() if models else [])]
+            near = did_you_mean(artifact, [f"{m['name']}@{m['version']}" for m in every])
+            raise InputError(f"{self.root} holds no {artifact!r}{near or '; nothing is built yet'}")
+        return found
 
     def versions(self, name: str | None = None) -> list[dict[str, Any]]:
         """The manifests of all built versions, by name and then by time of building."""

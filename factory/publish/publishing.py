@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hala_factory.errors import BuildError, InputError, did_you_mean
+from hala_factory.errors import BuildError, InputError
 from hala_factory.publish import gates, sending
 from hala_factory.publish.cautions import cautions
 from hala_factory.publish.edition import edition
@@ -17,7 +17,6 @@ from hala_factory.publish.place import Place
 from hala_factory.publish.repository import MAIN, Repository, Seen, explained
 from hala_factory.publish.secrets import hub_token
 from hala_factory.publish.viewer import notes
-from hala_factory.store import Store, read_json
 
 
 @dataclass(frozen=True)
@@ -78,20 +77,6 @@ def to_hub(candidate: Candidate, wish: Wish, watch: Callable[[int], None] = lamb
         "verified": {"files": len(entries), "bytes": sum(e.size for e in entries)},
         "notes": told["notes"],
     }
-
-
-def manifest_in(store: Store, artifact: str) -> dict[str, Any]:
-    """The manifest of a corpus or a model. Raises InputError where the store holds no such version."""
-    name, _, version = artifact.partition("@")
-    found = store.manifest(name, version) if name and version else None
-    if found is None and name and version:
-        found = read_json(store.model(name, version) / "manifest.json")
-    if found is None:
-        known = [f"{m['name']}@{m['version']}" for m in (*store.versions(), *store.model_manifests())]
-        raise InputError(
-            f"{store.root} holds no {artifact!r}{did_you_mean(artifact, known) or '; nothing is built yet'}"
-        )
-    return found
 
 
 def tag_of(manifest: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from hala_factory import seal
-from hala_factory.errors import InputError, did_you_mean
+from hala_factory.errors import InputError
 from hala_factory.review import sample
 from hala_factory.review.decks import Deck, Task, Turn
 from hala_factory.store import Store
@@ -19,19 +19,13 @@ def load(store: Store, artifact: str) -> Deck:
 
     Raises InputError where the store does not hold it, its recipe asked for no review, or it is not as it was built.
     """
-    name, _, version = artifact.partition("@")
-    manifest = store.manifest(name, version) if version else None
-    if manifest is None:
-        known = [f"{m['name']}@{m['version']}" for m in store.versions()]
-        raise InputError(
-            f"{store.root} holds no {artifact!r}{did_you_mean(artifact, known) or '; nothing is built yet'}"
-        )
+    manifest = store.held(artifact)
     if "review" not in manifest:
         raise InputError(
             f"{artifact} was built without a review plan, and a sample is drawn before anybody looks: "
             "put 'review:' into its recipe and build it as a new version"
         )
-    folder = store.corpus(name, version)
+    folder = store.corpus(manifest["name"], manifest["version"])
     if problem := seal.broken((folder / "manifest.json").read_bytes()):
         raise InputError(f"{folder / 'manifest.json'}: {problem}; `hala-factory verify {artifact}` tells all of it")
     return deck(manifest, read(folder / sample.FILE, manifest["review"], artifact))
