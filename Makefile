@@ -4,6 +4,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 TEST_WORKERS ?= 2
 export HALA_TOOLS ?= $(CURDIR)/.tools
+# where it is set, every process that a test starts compiles all of us again
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test check bench samples clean
 
