@@ -35,13 +35,15 @@ def speaking(server: Server, done: Callable[[], str]) -> Iterator[Argilla]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
-                client = argilla.Argilla(api_url=server.url, api_key=server.key, timeout=60, retries=1)
-            except ValueError:  # no JSON, or other JSON
-                raise InputError(
-                    f"{at} answers what no Argilla 2 server answers; expected the address of one"
-                ) from None
-            with contextlib.closing(client.http_client):
+            client = argilla.Argilla.__new__(argilla.Argilla)
+            with contextlib.ExitStack() as stack:
+                stack.callback(_close, client)  # it opens a connection before it knows whether it may
+                try:
+                    argilla.Argilla.__init__(client, api_url=server.url, api_key=server.key, timeout=60, retries=1)
+                except ValueError:  # no JSON, or other JSON
+                    raise InputError(
+                        f"{at} answers what no Argilla 2 server answers; expected the address of one"
+                    ) from None
                 yield client
     except ArgillaCredentialsError:
         raise InputError(f"{at} does not know the key; set {KEY} to an owner's API key") from None
@@ -60,6 +62,12 @@ def speaking(server: Server, done: Callable[[], str]) -> Iterator[Argilla]:
         if status < 500:
             raise BuildError(f"{at} refuses ({status}): {said}; {done()}") from None
         raise BuildError(f"{at} failed ({status}): {said}; {done()}; {again}") from None
+
+
+def _close(client: Argilla) -> None:
+    opened = getattr(client, "http_client", None)
+    if opened is not None:
+        opened.close()
 
 
 def workspace_id(client: Argilla, name: str, *, make: bool = True) -> Any:
