@@ -25,10 +25,10 @@ class Scripted(LM):
         return found
 
     def loglikelihood_rolling(self, requests):
-        raise NotImplementedError
+        raise AssertionError("these tasks ask how likely labels are, and nothing else")
 
     def generate_until(self, requests):
-        raise NotImplementedError
+        raise AssertionError("these tasks ask how likely labels are, and nothing else")
 
     def apply_chat_template(self, chat_history, add_generation_prompt=True):
         return "".join(f"<{m['role']}>{m['content']}" for m in chat_history) + "<assistant>" * add_generation_prompt

@@ -70,16 +70,18 @@ def running() -> Iterator[Hub]:
     """A Hub that answers at `url` until the end of the block."""
     hub = Hub()
 
-    class Handler(_Handler):
-        pass
+    with serving(_Handler, hub) as hub.url:
+        yield hub
 
-    Handler.hub = hub
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub.url = f"http://127.0.0.1:{server.server_port}"
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler], hub: Any) -> Iterator[str]:
+    """The address at which a handler answers for `hub`, which it has as `self.hub`, until the end of the block."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (handler,), {"hub": hub}))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield hub
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()

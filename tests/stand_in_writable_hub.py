@@ -14,11 +14,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ruamel.yaml import YAML
+
+from tests.stand_in_hub import serving
 
 TOKEN = "hf_standInWriteToken0123456789"
 LFS = (".parquet", ".png", ".safetensors", ".bin")
@@ -104,22 +106,11 @@ def running() -> Iterator[Hub]:
     hub = Hub()
     hub.go.set()
 
-    class Handler(_Handler):
-        pass
-
-    Handler.hub = hub
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield hub
-    finally:
-        hub.go.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(_Handler, hub) as hub.url:
+        try:
+            yield hub
+        finally:
+            hub.go.set()
 
 
 def git_oid(content: bytes) -> str:

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from hala_factory import licences
-from hala_factory.pages import allowed, embedded
+from hala_factory.pages import allowed, embedded, templates
 from hala_factory.passages import passage, plain, turns
 from hala_factory.report import figures
 from hala_factory.report.clusters import clusters
@@ -68,10 +68,7 @@ def fill(template: str, **values: Any) -> str:
 
 @functools.cache
 def _templates() -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    made = templates(_HERE)
     made.filters |= {
         "n": _number,
         "share": _share,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from hala_factory.pages import allowed, embedded
+from hala_factory.pages import allowed, embedded, templates
 from hala_factory.passages import direction, passage
 from hala_factory.review import questions
 from hala_factory.review.decks import Deck, Task
@@ -33,10 +32,6 @@ _KINDS = {"verdict": "radio", "errors": "checkbox", "severity": "radio"}
 def page(deck: Deck, reviewer: str | None = None) -> str:
     """The page of a deck, or of one reviewer's share of it, whose name then stands in it."""
     style, script = ((_HERE / f"form.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     data = {
         "artifact": deck.artifact,
         "digest": deck.digest,
@@ -47,24 +42,28 @@ def page(deck: Deck, reviewer: str | None = None) -> str:
         "letters": LETTERS,
         "tasks": [_task(task) for task in deck.tasks],
     }
-    return templates.get_template("form.html").render(
-        artifact=deck.artifact,
-        style=Markup(style),
-        script=Markup(script),
-        csp=allowed(script),
-        keys=KEYS.items(),
-        guidelines=[_guide(part) for part in questions.guideline_parts(deck.guidelines)],
-        questions={
-            name: {
-                "kind": _KINDS[name],
-                "title": questions.TITLES[name],
-                "choices": choices,
-                "letters": LETTERS[name],
-            }
-            for name, choices in questions.CHOICES.items()
-        },
-        correction=questions.TITLES["correction"],
-        deck=embedded(data),
+    return (
+        templates(_HERE)
+        .get_template("form.html")
+        .render(
+            artifact=deck.artifact,
+            style=Markup(style),
+            script=Markup(script),
+            csp=allowed(script),
+            keys=KEYS.items(),
+            guidelines=[_guide(part) for part in questions.guideline_parts(deck.guidelines)],
+            questions={
+                name: {
+                    "kind": _KINDS[name],
+                    "title": questions.TITLES[name],
+                    "choices": choices,
+                    "letters": LETTERS[name],
+                }
+                for name, choices in questions.CHOICES.items()
+            },
+            correction=questions.TITLES["correction"],
+            deck=embedded(data),
+        )
     )
 
 
