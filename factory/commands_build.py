@@ -203,6 +203,9 @@ def build_command(
     stored, and the command exits 1 with what was spent and what is left. The same command goes on from there, with
     the whole limit again. Answers from the store, and from files (engines recorded and batch), cost nothing.
     """
+    from hala_factory.run.process import settle
+
+    settle()  # before anything is imported that takes much memory
     from hala_factory.generate.budget import BudgetReached
 
     graph = graph_of(recipe, profile, catalog_at(catalog_file), store_place)

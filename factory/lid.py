@@ -43,7 +43,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 _PREFIX = "__label__"
 _BATCH = 2_000
-"""Texts looked at together: their letters stay in the processor's cache."""
+"""Texts looked at together, so that memory stays bounded."""
 
 
 class Judge(NamedTuple):
@@ -282,8 +282,10 @@ def _weigh(texts: pl.Series, script: Script) -> tuple[Floats, Ints]:
     units, starts, count = spell(texts.gather(holding).to_list(), script)
     weights, scale = _weights(script)
     total = np.zeros(len(units) - _PAD, dtype=np.int32)
-    for run in runs(units):
-        total += weights[run]
+    for start in range(0, len(total), _BLOCK):
+        part = total[start : start + _BLOCK]
+        for run in runs(units[start : start + _BLOCK + _PAD]):
+            part += weights.take(run)
     letters[holding] = count
     odds[holding] = np.add.reduceat(total, starts) * scale / slack(count)
     return odds, letters
@@ -303,6 +305,8 @@ LONGEST = 5
 BITS = 16
 """Runs share 2**16 weights: with twice as many the models were no better on the trial data."""
 _PAD = LONGEST - 1
+_BLOCK = 1 << 16
+"""Units looked at together: what is reckoned of them stays in the processor's cache."""
 _IN_SCRIPT = {"latin": r"\p{Latin}", "arabic": r"\p{Arabic}"}
 _SPACE, _LINE, _APOSTROPHE = 0x20, 0x0A, 0x27
 _ARABIC_LETTERS = frozenset("ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىيپچژگکیڤڨڭ")
@@ -315,7 +319,9 @@ def spell(texts: Sequence[str], script: Script) -> tuple[npt.NDArray[np.uint32],
     """The units of all texts, where each text starts, and how many letters it has."""
     # Line breaks stand between texts; one inside a text is a space.
     between = "\n" * _PAD
-    joined = between.join(["", *(t.replace("\n", " ") for t in texts), ""])
+    joined = between.join(["", *texts, ""])
+    if joined.count("\n") > _PAD * (len(texts) + 1):
+        joined = between.join(["", *(t.replace("\n", " ") for t in texts), ""])
     units = _alphabet(script)[np.frombuffer(joined.encode("utf-16-le"), np.uint16)]
     nothing = units == 0
     if nothing.any():

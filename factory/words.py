@@ -67,6 +67,7 @@ class Chunk:
             lengths = texts.str.len_chars().to_numpy().astype(np.int64) + 1
             self.begins = np.concatenate([[0], np.cumsum(lengths)])
         self.classes[self.begins[1:] - 1] = 0
+        self._of_kind: dict[str, Ints] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -83,9 +84,10 @@ class Chunk:
 
     def marks(self, mark: str) -> Ints:
         """Where a character of `MARKS` stands, or another of its kind: `'` is ’ as well, `,` the Arabic ٫ and ٬."""
-        places, kinds = self._marks
-        found: Ints = places[kinds == MARKS[mark]]
-        return found
+        if mark not in self._of_kind:
+            places, kinds = self._marks
+            self._of_kind[mark] = places[kinds == MARKS[mark]]
+        return self._of_kind[mark]
 
     @cached_property
     def tokens(self) -> tuple[Ints, Ints]:

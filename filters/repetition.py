@@ -144,17 +144,20 @@ def _grams(chunk: Chunk, min_times: int) -> dict[str, Ints]:
     # The number of its text makes a word, and with it a gram, like no other of another text.
     words = chunk.keys + chunk.texts.astype(np.uint64) * _ROW
     keys, at = words[:-1] * _NEXT + words[1:], np.arange(len(words) - 1)
-    known = np.empty_like(words)
+    known, leads = np.empty_like(words), np.empty_like(chunk.texts)
     found: dict[str, Ints] = {}
     for n in range(2, max(DUPLICATE) + 1):
         where, first = _repeated(keys)
         again = at[where]
         known[again] = keys[where]
-        at = np.sort(again)
+        stands = np.zeros(len(words), dtype=np.bool_)
+        stands[again] = True
+        at = np.flatnonzero(stands)
         if n in TOP:
             found[f"top_{n}_gram"] = _top(chunk, n, again, first, min_times)
         else:
-            hits = _spoken_before(n, at, known[at])
+            leads[again] = again[np.flatnonzero(first)[np.cumsum(first) - 1]]
+            hits = _spoken_before(n, at, leads[at], chunk.texts)
             chars = np.bincount(chunk.texts[hits], chunk.lengths[hits + n] - chunk.lengths[hits], len(chunk))
             found[f"duplicate_{n}_gram"] = chars.astype(np.int64)
         at = at[:-1][np.diff(at) == 1]
@@ -206,10 +209,32 @@ def _top(chunk: Chunk, n: int, at: Ints, first: Flags, min_times: int) -> Ints:
     return chars
 
 
-def _spoken_before(n: int, at: Ints, grams: Keys) -> Ints:
-    """Where grams begin that stood before, read from left to right; a gram that is counted is stepped over."""
+def _spoken_before(n: int, at: Ints, leads: Ints, texts: Ints) -> Ints:
+    """Where grams begin that stood before, read from left to right; a gram that is counted is stepped over.
+
+    `leads` has where each gram stands first, `texts` the text of every token.
+    """
+    later = leads < at
+    places, firsts = at[later], leads[later]
+    # Of grams that follow upon each other, every nth is counted ...
+    begins = np.flatnonzero(np.diff(places, prepend=-2) != 1)
+    counts = -(-np.diff(begins, append=len(places)) // n)
+    picked = np.repeat(begins - n * (np.cumsum(counts) - counts), counts) + n * np.arange(counts.sum())
+    hits = places[picked]
+    # ... but for texts in which one that is counted hides the next, or where a gram stood first.
+    before = np.append(-n, hits)[np.searchsorted(hits, firsts[picked])]
+    odd = (np.diff(hits, prepend=-n) < n) | (firsts[picked] < before + n)
+    if not odd.any():
+        return hits
+    left_to_right = np.zeros(len(texts), dtype=np.bool_)
+    left_to_right[texts[hits[odd]]] = True
+    slow = left_to_right[texts[at]]
+    return np.append(hits[~left_to_right[texts[hits]]], _one_by_one(n, at[slow], leads[slow]))
+
+
+def _one_by_one(n: int, at: Ints, leads: Ints) -> Ints:
     hits, free, seen = [], 0, set()
-    for place, gram in zip(at.tolist(), grams.tolist(), strict=True):
+    for place, gram in zip(at.tolist(), leads.tolist(), strict=True):
         if place < free:
             continue
         if gram in seen:

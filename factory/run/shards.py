@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from hala_factory.errors import BuildError
+from hala_factory.run.process import settle
 
 
 class Crew:
@@ -52,7 +53,7 @@ class Crew:
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")  # polars runs threads: a plain fork would hang
-            self._pool = ProcessPoolExecutor(self.workers, context, die_with, (os.getpid(),))
+            self._pool = ProcessPoolExecutor(self.workers, context, join, (os.getpid(),))
         return self._pool
 
     def run(self, work: Callable[[int], None], shards: Sequence[int], *, small: bool = False) -> None:
@@ -112,8 +113,9 @@ def run_rank(told: bytes, rank: int) -> None:
     dill.loads(told)._run_for_rank(rank)
 
 
-def die_with(parent: int) -> None:
-    """Make this process end as soon as `parent` has, and leave Ctrl-C to it."""
+def join(parent: int) -> None:
+    """Make this process a worker: it ends as soon as `parent` has, and leaves Ctrl-C to it."""
+    settle()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
