@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import polars as pl
 import pyarrow.parquet as pq
 
@@ -161,6 +160,7 @@ def _files(
 
 
 def _configs(hub: str, commit: str) -> list[str]:
+    import httpx
     from datasets import get_dataset_config_names
 
     try:

@@ -187,8 +187,8 @@ class Chunk:
         starts, ends = self.tokens
         powers, inverses = _powers(len(self.codes))
         sums = np.empty(len(self.codes) + 1, dtype=np.uint64)
-        sums[0], sums[1:] = 0, self.codes
-        sums[1:] *= inverses[: len(self.codes)]
+        sums[0] = 0
+        np.multiply(self.codes, inverses[: len(self.codes)], out=sums[1:])
         np.cumsum(sums, out=sums)
         return (sums[ends] - sums[starts]) * powers[starts]
 

@@ -107,8 +107,8 @@ def _pieces(chunk: Chunk) -> dict[str, Ints]:
     """How many lines and paragraphs of each text stood before in it, of how many, and their characters."""
     breaks = chunk.marks("\n")
     found, repeated = _again(chunk, breaks, "line")
-    near = np.flatnonzero(np.diff(breaks) == 1)
-    paragraphs = breaks[np.union1d(near, near + 1)]
+    next_too = np.diff(breaks) == 1
+    paragraphs = breaks[np.append(next_too, False) | np.append(False, next_too)] if len(breaks) else breaks
     return found | _again(chunk, paragraphs[repeated[chunk.row(paragraphs)]], "paragraph")[0]
 
 

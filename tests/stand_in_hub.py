@@ -88,6 +88,10 @@ def serving(handler: type[BaseHTTPRequestHandler], hub: Any) -> Iterator[str]:
         server.server_close()
 
 
+ABOUT_AGENTS = "/api/agent-harnesses"
+"""What the Hub's client asks for once in a process, before its first request, and once a day at most."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
@@ -104,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urlsplit(self.path)
         path = unquote(parts.path)
+        if path == ABOUT_AGENTS:
+            return self.refuse(404, "EntryNotFound")
         self.hub.asked.append(f"{self.command} {path}")
         if (model := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/[^/]+)?", path)) and model[
             1

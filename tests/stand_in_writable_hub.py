@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ruamel.yaml import YAML
 
-from tests.stand_in_hub import serving
+from tests.stand_in_hub import ABOUT_AGENTS, serving
 
 TOKEN = "hf_standInWriteToken0123456789"
 LFS = (".parquet", ".png", ".safetensors", ".bin")
@@ -161,6 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.body()
         parts = urlsplit(self.path)
         path = unquote(parts.path)
+        if path == ABOUT_AGENTS:
+            return self.refuse(404, "no such page")
         call = f"{self.command} {path}"
         self.hub.asked.append(call)
         fault = next((f for f in self.hub.faults if f.times and re.search(f.call, call)), None)

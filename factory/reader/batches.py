@@ -13,7 +13,7 @@ import polars as pl
 from hala_factory import rows
 from hala_factory.catalog import Source
 from hala_factory.errors import BuildError
-from hala_factory.reader import columns, corpora, documents, lines, mapping, parquet, records
+from hala_factory.reader import columns, corpora, lines, mapping, parquet, records
 from hala_factory.reader.columns import Wanted
 from hala_factory.reader.files import File, Located
 from hala_factory.reader.opening import reading
@@ -132,7 +132,9 @@ def _chunks(
         return lines.delimited(file, located.format, wanted, header=not _numbered(source), skip=skip)
     if located.format == "moses":
         return lines.moses(unit, [side.language or "" for side in unit], skip)
-    return documents.document(located.format, file, list(wanted.texts.values()), skip)
+    from hala_factory.reader.documents import document  # its libraries take long to import
+
+    return document(located.format, file, list(wanted.texts.values()), skip)
 
 
 def _numbered(source: Source) -> bool:
@@ -179,7 +181,9 @@ def columns_of(source: Source, located: Located) -> list[str] | None:
         BuildError: The file cannot be read.
     """
     if located.format == "po":
-        return documents.PO_COLUMNS
+        from hala_factory.reader.documents import PO_COLUMNS
+
+        return PO_COLUMNS
     if located.format == "moses":
         return [file.language or "" for file in located.files]
     file = located.files[0]

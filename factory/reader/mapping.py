@@ -119,13 +119,13 @@ def _body(taken: pl.DataFrame, source: Source) -> pl.Expr:
         user = pl.when(_filled(pl.col("input"))).then(user + rows.JOIN + pl.col("input")).otherwise(user)
     turns = [_message("user", cut(user)), _message("assistant", cut(pl.col("response")))]
     if "system" not in taken.columns:
-        return pl.concat_list(turns)
+        return _turns(turns)
     system = cut(pl.col("system"))
-    return (
-        pl.when(_filled(system))
-        .then(pl.concat_list([_message("system", system), *turns]))
-        .otherwise(pl.concat_list(turns))
-    )
+    return pl.when(_filled(system)).then(_turns([_message("system", system), *turns])).otherwise(_turns(turns))
+
+
+def _turns(turns: list[pl.Expr]) -> pl.Expr:
+    return pl.concat_arr(turns).arr.to_list()  # in a tenth of the time that `concat_list` takes
 
 
 def _message(role: str, content: pl.Expr) -> pl.Expr:

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, cast
 
-import httpx
 import pyarrow as pa
-from lxml import etree
 
 from hala_factory.errors import BuildError
 from hala_factory.reader.files import File, guess
@@ -20,16 +18,14 @@ from hala_factory.reader.files import File, guess
 POINTER = b"version https://git-lfs.github.com/spec/"
 ARROW_THREADS = False
 """Arrow's threads let go of a Python file a little late: one that does so while the interpreter ends aborts it."""
-UNREADABLE = (
-    OSError,
-    EOFError,
-    zlib.error,
-    zipfile.BadZipFile,
-    pa.ArrowException,
-    etree.XMLSyntaxError,
-    httpx.HTTPError,
-)
-"""What the libraries below raise for a file that is torn, of another form than its name says, or gone."""
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """What libraries raise for a file that is torn, of another form than its name says, or gone."""
+    import httpx  # this and lxml take longer to import than a small file to read
+    from lxml import etree
+
+    return OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowException, etree.XMLSyntaxError, httpx.HTTPError
 
 
 @contextmanager
@@ -37,7 +33,9 @@ def reading(file: File) -> Iterator[None]:
     """Turns whatever a library says of an unreadable file into a BuildError that names it and what to do."""
     try:
         yield
-    except UNREADABLE as error:
+    except Exception as error:
+        if not isinstance(error, unreadable()):
+            raise
         said = " ".join(str(error).split()) or type(error).__name__
         raise BuildError(
             f"{file.name}: cannot be read: {said[:300]}; fetch the file again, or leave it out of the source"
