@@ -214,8 +214,10 @@ def _judged(texts: pl.Series, model: Model) -> pl.DataFrame:
     """What the letters say, and fastText where they leave a doubt."""
     found, judges = [UNDETERMINED] * len(texts), [""] * len(texts)
     scores, owns = np.ones(len(texts)), np.zeros(len(texts))
-    weighed = {script: _weigh(texts, script) for script in JUDGES}
-    others = _count(texts, lambda t: t.str.count_matches(_OTHER))
+    wide = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()  # all others are of ASCII, so of Latin letters
+    weighed = {script: _weigh(texts, script, None if script == "latin" else wide) for script in JUDGES}
+    others = np.zeros(len(texts), dtype=np.int32)
+    others[wide] = _count(texts.gather(wide), lambda t: t.str.count_matches(_OTHER))
     said = {script: letters * _WEIGHT[script] for script, (_, letters) in weighed.items()}
     most = np.maximum.reduce([2 * others, *said.values()])
     left = others > 0
@@ -273,10 +275,14 @@ def _count(texts: pl.Series, of: Callable[[pl.Expr], pl.Expr]) -> Ints:
     return np.asarray(counts, dtype=np.int32)
 
 
-def _weigh(texts: pl.Series, script: Script) -> tuple[Floats, Ints]:
-    """The log-odds that every text is in the judge's language, by its letters of the script; and how many."""
+def _weigh(texts: pl.Series, script: Script, among: pl.Series | None) -> tuple[Floats, Ints]:
+    """The log-odds that every text is in the judge's language, by its letters of the script; and how many.
+
+    Only the texts at these places can hold any, if they are given.
+    """
     odds, letters = np.zeros(len(texts)), np.zeros(len(texts), dtype=np.int32)
-    holding = texts.str.contains(_IN_SCRIPT[script]).arg_true().to_numpy()
+    holding = (texts if among is None else texts.gather(among)).str.contains(_IN_SCRIPT[script]).arg_true()
+    holding = (holding if among is None else among.gather(holding)).to_numpy()
     if not holding.size:
         return odds, letters
     units, starts, count = spell(texts.gather(holding).to_list(), script)

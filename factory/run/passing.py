@@ -157,10 +157,14 @@ def ruled(frame: pl.DataFrame, step: Ask) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def verdict(step: RowStep | Ask) -> pl.Expr:
     """The reason for which a row with these measures is dropped; null: none; '': a rule could not answer."""
-    said = pl.lit(None, dtype=pl.String)
-    for word, rule in reversed(step.rules()):
-        said = pl.when(rule.is_null()).then(pl.lit("")).when(rule).then(pl.lit(word)).otherwise(said)
-    return said
+    rules = step.rules()
+    if not rules:
+        return pl.lit(None, dtype=pl.String)
+    number = pl.lit(None, dtype=pl.UInt32)
+    for n, (_, rule) in reversed(list(enumerate(rules, 1))):
+        unknown = pl.when(rule.is_null()).then(pl.lit(0, dtype=pl.UInt32))
+        number = unknown.when(rule).then(pl.lit(n, dtype=pl.UInt32)).otherwise(number)
+    return pl.lit(pl.Series(["", *(word for word, _ in rules)])).gather(number)
 
 
 def look(frame: pl.DataFrame, step: RowStep) -> tuple[pl.DataFrame, pl.DataFrame, pl.Series]:
