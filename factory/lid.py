@@ -281,8 +281,8 @@ def _weigh(texts: pl.Series, script: Script, among: pl.Series | None) -> tuple[F
     Only the texts at these places can hold any, if they are given.
     """
     odds, letters = np.zeros(len(texts)), np.zeros(len(texts), dtype=np.int32)
-    holding = (texts if among is None else texts.gather(among)).str.contains(_IN_SCRIPT[script]).arg_true()
-    holding = (holding if among is None else among.gather(holding)).to_numpy()
+    found = (texts if among is None else texts.gather(among)).str.contains(_IN_SCRIPT[script]).arg_true()
+    holding = (found if among is None else among.gather(found)).to_numpy()
     if not holding.size:
         return odds, letters
     units, starts, count = spell(texts.gather(holding).to_list(), script)

@@ -71,10 +71,21 @@ def fold_digits(text: pl.Expr) -> pl.Expr:
     return text.str.replace_many(_DIGITS)
 
 
+_ODD_SPACES = ["  ", *"\t\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000", *map(chr, range(0x2000, 0x200B))]
+"""What has to be collapsed besides line feeds: the other white space of Unicode, and two spaces."""
+
+
 def collapse_space(text: pl.Expr) -> pl.Expr:
     """Every run of white space as one space, none at the ends."""
-    # A single space, by far the most frequent run, is no match: five times faster than replacing `\s+`.
-    return text.str.replace_all(r" ?[^ \S]\s*|  \s*", " ").str.strip_chars()
+    return text.map_batches(_collapsed, return_dtype=pl.String)
+
+
+def _collapsed(texts: pl.Series) -> pl.Series:
+    lines = texts.str.replace_all("\n", " ", literal=True)
+    odd = lines.str.contains_any(_ODD_SPACES).arg_true()  # few texts: only those pay for a search
+    if odd.len():
+        lines = lines.scatter(odd, lines.gather(odd).str.replace_all(r" ?[^ \S]\s*|  \s*", " "))
+    return lines.str.strip_chars()
 
 
 def matching_key(text: pl.Expr) -> pl.Expr:
@@ -84,12 +95,22 @@ def matching_key(text: pl.Expr) -> pl.Expr:
     presentation forms resolved; the forms of alef, ya and kaf each one letter, ta marbuta as ha; quotes,
     brackets and sentence punctuation at the ends removed. A text of nothing but those is ''.
     """
-    folded = text.str.to_lowercase().str.replace_many(_FOLDS)
-    # NFC costs as much as all the rest together and only matters where a combining mark stands.
-    composed = pl.when(folded.str.contains(r"\p{M}")).then(folded).str.normalize("NFC")
-    plain = collapse_space(pl.coalesce(composed, folded))
+    return text.map_batches(matching_keys, return_dtype=pl.String)
+
+
+def matching_keys(texts: pl.Series) -> pl.Series:
+    """The `matching_key` of every text."""
+    key = texts.str.to_lowercase()
+    # Nothing of ASCII is folded, and NFC, which costs as much as all the rest, only matters to a combining mark.
+    wide = (key.str.len_bytes() != key.str.len_chars()).arg_true()
+    if wide.len():
+        folded = key.gather(wide).str.replace_many(_FOLDS)
+        marked = folded.str.contains(r"\p{M}").arg_true()
+        if marked.len():
+            folded = folded.scatter(marked, folded.gather(marked).str.normalize("NFC"))
+        key = key.scatter(wide, folded)
     space = " "
-    return plain.str.strip_chars_start(_OPENING + space).str.strip_chars_end(_CLOSING + space)
+    return _collapsed(key).str.strip_chars_start(_OPENING + space).str.strip_chars_end(_CLOSING + space)
 
 
 def prose(text: pl.Expr) -> pl.Expr:

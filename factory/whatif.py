@@ -117,6 +117,12 @@ def changed(steps: tuple[Step, ...], settings: list[str]) -> tuple[Step, ...]:
         better, found = validate(type(step), document)
         faults += [f"--set {label}: {f.message}" for f in found]
         if better is not None:
+            measured = step.measures() if isinstance(step, RowStep) else {}
+            if isinstance(better, RowStep) and (lacking := [m for m in better.measures() if m not in measured]):
+                faults.append(
+                    f"--set {label}: the version did not measure {', '.join(lacking)}, as it had no use for it; "
+                    "change the recipe and build"
+                )
             made[label] = better
             faults += [f"--set {label}: {message}" for _, message in recipe.crossed(better)]
     if faults:

@@ -24,10 +24,13 @@ class Length(Filter):
     """Drop texts that are too short or too long.
 
     Characters are Unicode characters without the white space at the ends; words are what white space separates;
-    tokens are those of a `tokenizer`, without the special ones. Each bound can be left out (null).
+    tokens are those of a `tokenizer`, without the special ones. Each bound can be left out (null); words are only
+    counted where one of theirs is set.
     """
 
     example: ClassVar[dict[str, str]] = {"kept": "Name three rivers that flow through Egypt.", "dropped": "Hi"}
+
+    revision: ClassVar[int] = 2
 
     step: Literal["length"] = "length"
     on: TextPath = "messages"
@@ -61,18 +64,23 @@ class Length(Filter):
         """The tokenizer."""
         return {} if self.tokenizer is None else {"tokenizer": file_digest(_file(self.tokenizer))}
 
+    @property
+    def _counts_words(self) -> bool:
+        return self.min_words is not None or self.max_words is not None
+
     def measures(self) -> Columns:
-        counts: Columns = {"chars": pl.Int32(), "words": pl.Int32()}
-        return counts if self.tokenizer is None else {**counts, "tokens": pl.Int32()}
+        counted = {"chars": True, "words": self._counts_words, "tokens": self.tokenizer is not None}
+        return {name: pl.Int32() for name, asked in counted.items() if asked}
 
     def measure(self, frame: pl.DataFrame) -> pl.DataFrame:
         texts = frame.select(text=rows.text(self.on)).to_series()
-        words = count(texts, lambda chunk: {"words": chunk.spaced}, ["words"])["words"].cast(pl.Int32)
-        chars = texts.str.strip_chars().str.len_chars().cast(pl.Int32)
-        found = pl.DataFrame({"chars": chars, "words": words})
-        if self.tokenizer is None:
-            return found
-        return found.with_columns(tokens=_tokens(texts, _load(_file(self.tokenizer))))
+        found = texts.to_frame("chars").select(pl.col("chars").str.strip_chars().str.len_chars().cast(pl.Int32))
+        if self._counts_words:
+            words = count(texts, lambda chunk: {"words": chunk.spaced}, ["words"])["words"]
+            found = found.with_columns(words.cast(pl.Int32))
+        if self.tokenizer is not None:
+            found = found.with_columns(tokens=_tokens(texts, _load(_file(self.tokenizer))))
+        return found
 
     def rules(self) -> list[tuple[str, pl.Expr]]:
         chars, words, tokens = pl.col("chars"), pl.col("words"), pl.col("tokens")

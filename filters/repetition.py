@@ -220,7 +220,7 @@ def _spoken_before(n: int, at: Ints, leads: Ints, texts: Ints) -> Ints:
     begins = np.flatnonzero(np.diff(places, prepend=-2) != 1)
     counts = -(-np.diff(begins, append=len(places)) // n)
     picked = np.repeat(begins - n * (np.cumsum(counts) - counts), counts) + n * np.arange(counts.sum())
-    hits = places[picked]
+    hits: Ints = places[picked]
     # ... but for texts in which one that is counted hides the next, or where a gram stood first.
     before = np.append(-n, hits)[np.searchsorted(hits, firsts[picked])]
     odd = (np.diff(hits, prepend=-n) < n) | (firsts[picked] < before + n)

@@ -63,12 +63,12 @@ ANY_WORDS: dict[str, Any] = {"min_words": None}
 FEW = {"min_words": None, "min_stop_words": None, "min_alphabetic_words": None, "min_mean_word_chars": None}
 
 TEXTS: list[tuple[Filter, str, dict[str, Any], str | None]] = [
-    (Length(min_chars=5, max_chars=9), "  abcde \n", {"chars": 5, "words": 1}, None),
+    (Length(min_chars=5, max_chars=9), "  abcde \n", {"chars": 5}, None),
     (Length(min_chars=5), "abcd", {"chars": 4}, "too_short"),
     (Length(max_chars=5), "مرحبًا", {"chars": 6}, "too_long"),
     (Length(min_words=3), "one\ntwo", {"words": 2}, "too_few_words"),
     (Length(max_words=1), "كلمة واحدة", {"words": 2}, "too_many_words"),
-    (Length(), "", {"chars": 0, "words": 0}, None),
+    (Length(min_words=0), "", {"chars": 0, "words": 0}, None),
     (ScriptShare(), ARABIC, {"share": 1.0}, None),
     (ScriptShare(), "Cairo هي", {"share": 0.2857, "letters": 7}, "too_little_script"),
     (ScriptShare(), "استعمل `print(value)` أو https://example.com/page هنا", {"share": 1.0}, None),
@@ -247,7 +247,7 @@ LONG_AR = "يدوم الخبز مدة أطول في كيس من القماش، �
 CODE = "```python\nprint('a rather long line of code that stays as it is')\n```"
 
 TRANSLATIONS: list[tuple[Filter, str | None, str | None, dict[str, Any], str | None]] = [
-    (RATIO, LONG_EN, LONG_AR, {"lowest": 0.7833, "highest": 0.7833, "lowest_words": 0.7826}, None),
+    (RATIO, LONG_EN, LONG_AR, {"lowest": 0.7833, "highest": 0.7833}, None),
     (RATIO, LONG_EN, "يدوم الخبز.", {"lowest": 0.2583}, "too_short"),
     (RATIO, "How do you do, my friend?", LONG_AR, {"highest": 2.0889}, "too_long"),
     (RATIO, "Yes, I do.", "لا", {"lowest": 0.7333}, None),
@@ -520,3 +520,10 @@ def test_words_are_split_as_readers_count_them() -> None:
     frame = pl.DataFrame({"text": ["Don't pay 10,000 in the U.S. today... قال: لا!"]})
     expected = ["Don", "'t", "pay", "10,000", "in", "the", "U.S.", "today", "...", "قال", ":", "لا", "!"]
     assert frame.select(text.words(pl.col("text"))).item().to_list() == expected
+
+
+def test_words_are_only_counted_where_a_bound_asks_for_them() -> None:
+    assert list(Length(min_chars=5).measures()) == ["chars"]
+    assert list(Length(max_words=5).measures()) == ["chars", "words"]
+    assert list(LengthRatio().measures()) == ["lowest", "highest"]
+    assert list(LengthRatio(max_word_ratio=2).measures()) == ["lowest", "highest", "lowest_words", "highest_words"]

@@ -271,7 +271,7 @@ def test_repetition_is_what_a_reader_counts(given: list[str], times: int) -> Non
 def test_white_space_separates_the_words_of_length(given: list[str]) -> None:
     expected = [len(re.findall(r"\S+", re.sub(r"[\x1c-\x1f]", "x", text))) for text in given]
     # Python takes the information separators for white space, Unicode does not.
-    measured = Length().measure(instructions(*[[("user", text)] for text in given]))
+    measured = Length(min_words=1).measure(instructions(*[[("user", text)] for text in given]))
     assert measured["words"].to_list() == expected
 
 
@@ -280,7 +280,7 @@ def test_white_space_separates_the_words_of_length(given: list[str]) -> None:
 def test_texts_are_measured_alike_in_small_chunks_and_after_others(
     monkeypatch: pytest.MonkeyPatch, given: list[str], kept: list[bool]
 ) -> None:
-    steps: list[Filter] = [Length(), GopherQuality(stop_words="ar"), Repetition(min_times=1)]
+    steps: list[Filter] = [Length(min_words=1), GopherQuality(stop_words="ar"), Repetition(min_times=1)]
     fewer = [text for text, stays in zip(given, kept, strict=False) if stays]
     alone = [[step.measure(said(text)) for text in fewer] for step in steps]
     with monkeypatch.context() as patched:

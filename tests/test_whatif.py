@@ -187,6 +187,7 @@ def test_the_flips_are_told_to_people_and_written_for_scripts(workshop: Workshop
         ("length.max_chars=[", "'[' is not a value as YAML has it"),
         ("length.min_chars=900", "--set length: max_chars: expected at least min_chars (900), found 115"),
         ("length.max_chars=x", "--set length: max_chars: expected a whole number, found 'x'"),
+        ("length.min_words=3", "--set length: the version did not measure words, as it had no use for it"),
     ],
 )
 def test_a_setting_that_fits_nothing_is_told(workshop: Workshop, setting: str, message: str) -> None:

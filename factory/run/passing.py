@@ -123,6 +123,8 @@ def judge(frame: pl.DataFrame, steps: Sequence[Step]) -> tuple[pl.DataFrame, pl.
         verdicts = found.with_columns(verdict(step).alias("\x1everdict"))["\x1everdict"]
         evidence = pl.col(f"{step.label}.detail") if "detail" in found.columns else None
         frame = frame.hstack(found.rename({m: f"{step.label}.{m}" for m in found.columns}))
+        if errors.null_count() == verdicts.null_count() == frame.height:
+            continue
         pieces = (
             (errors.is_not_null(), "failed", pl.lit("error"), pl.lit(errors.drop_nulls())),
             (errors.is_null() & (verdicts == ""), "failed", pl.lit("not_measured"), None),

@@ -20,9 +20,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 def settle() -> None:
     """Have this process keep the memory of one batch for the next, which needs as much of it.
 
-    By default polars, Arrow and the C library give it back to the system and ask for it again, which zeroes it: a tenth of
-    what a pass takes. To be called before polars and Arrow are imported; processes started from here inherit
-    it but for the last part. Where the C library is another one, that part does nothing.
+    By default polars, Arrow and the C library give it back to the system and ask for it again, which costs a
+    twentieth of a pass. To be called before polars and Arrow are imported. Processes started from here inherit all
+    but the last part, which does nothing where the C library is not glibc.
     """
     gc.set_threshold(OBJECTS, 20, 20)
     os.environ.setdefault("_RJEM_MALLOC_CONF", f"dirty_decay_ms:{DECAY},muzzy_decay_ms:{DECAY}")

@@ -48,7 +48,7 @@ class Crew:
         """Start the workers now: while this process reads a source they import what they will need."""
         if self.workers > 1:
             for _ in range(self.workers):
-                self._started().submit(importlib.import_module, "hala_factory.run.passing")
+                self._started().submit(prepare)
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -102,6 +102,12 @@ class Task:
     def __call__(self, data: Any, rank: int = 0, world_size: int = 1) -> None:
         """Do the shard of this rank."""
         self.work(self.shards[rank])
+
+
+def prepare() -> None:
+    """Import what a rank needs, in a worker."""
+    for module in ("hala_factory.run.passing", "dill", "datatrove.executor.local"):
+        importlib.import_module(module)
 
 
 def run_rank(told: bytes, rank: int) -> None:
