@@ -153,7 +153,7 @@ class How:
 @profile_option
 @limit_option
 @click.option("--workers", type=click.IntRange(1), help="Processes at work at a time; the machine's cores by default.")
-@click.option("--shard-rows", type=click.IntRange(1), default=20_000, show_default=True, help="Rows of a shard.")
+@click.option("--shard-rows", type=click.IntRange(1), default=8_192, show_default=True, help="Rows of a shard.")
 @click.option("--no-report", is_flag=True, help="Draw no report.html; `report NAME@VERSION --out FILE` does it later.")
 @catalog_option
 @store_option

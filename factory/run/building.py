@@ -37,7 +37,7 @@ from hala_factory.run.sourcing import SourceJob, read_source
 from hala_factory.step import Ask, Columns, Step
 from hala_factory.store import StageFolder
 
-SHARD_ROWS = 20_000
+SHARD_ROWS = 8_192
 """Rows of a shard: small enough that a killed build loses seconds, large enough that files stay few."""
 SMALL_BYTES = 4_000_000
 """Less than this is done in this process: starting others would take longer than the work."""
