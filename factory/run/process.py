@@ -21,12 +21,12 @@ def settle() -> None:
     """Have this process keep the memory of one batch for the next, which needs as much of it.
 
     By default polars, Arrow and the C library give it back to the system and ask for it again, which costs a
-    twentieth of a pass. To be called before polars and Arrow are imported. Processes started from here inherit all
+    tenth of a pass. To be called before polars and Arrow are imported. Processes started from here inherit all
     but the last part, which does nothing where the C library is not glibc.
     """
     gc.set_threshold(OBJECTS, 20, 20)
     os.environ.setdefault("_RJEM_MALLOC_CONF", f"dirty_decay_ms:{DECAY},muzzy_decay_ms:{DECAY}")
-    os.environ.setdefault("MIMALLOC_PURGE_DELAY", str(DECAY))
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # that of the C library
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
