@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import os
@@ -25,6 +26,7 @@ def settle() -> None:
     but the last part, which does nothing where the C library is not glibc.
     """
     gc.set_threshold(OBJECTS, 20, 20)
+    atexit.register(gc.freeze)  # what is left when the process ends needs no sorting out
     os.environ.setdefault("_RJEM_MALLOC_CONF", f"dirty_decay_ms:{DECAY},muzzy_decay_ms:{DECAY}")
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # that of the C library
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
