@@ -81,11 +81,14 @@ def collapse_space(text: pl.Expr) -> pl.Expr:
 
 
 def _collapsed(texts: pl.Series) -> pl.Series:
-    lines = texts.str.replace_all("\n", " ", literal=True)
-    odd = lines.str.contains_any(_ODD_SPACES).arg_true()  # few texts: only those pay for a search
+    odd = texts.str.contains_any(["\n", *_ODD_SPACES]).arg_true()  # only those pay for a search
     if odd.len():
-        lines = lines.scatter(odd, lines.gather(odd).str.replace_all(r" ?[^ \S]\s*|  \s*", " "))
-    return lines.str.strip_chars()
+        lines = texts.gather(odd).str.replace_all("\n", " ", literal=True)
+        runs = lines.str.contains_any(_ODD_SPACES).arg_true()
+        if runs.len():
+            lines = lines.scatter(runs, lines.gather(runs).str.replace_all(r" ?[^ \S]\s*|  \s*", " "))
+        texts = texts.clone().scatter(odd, lines)
+    return texts.str.strip_chars()
 
 
 def matching_key(text: pl.Expr) -> pl.Expr:
@@ -113,9 +116,20 @@ def matching_keys(texts: pl.Series) -> pl.Series:
     return _collapsed(key).str.strip_chars_start(_OPENING + space).str.strip_chars_end(_CLOSING + space)
 
 
+_PROTECTED_HOLD = ["`", "$", "<", "\\", "http", "www."]
+"""Whatever is `PROTECTED` holds one of these."""
+
+
 def prose(text: pl.Expr) -> pl.Expr:
     """The text with code, formulas, addresses and tags each replaced by a space."""
-    return text.str.replace_all(PROTECTED, " ")
+    return text.map_batches(_bared, return_dtype=pl.String)
+
+
+def _bared(texts: pl.Series) -> pl.Series:
+    held = texts.str.contains_any(_PROTECTED_HOLD).arg_true()  # few texts: only those pay for a search
+    if not held.len():
+        return texts
+    return texts.clone().scatter(held, texts.gather(held).str.replace_all(PROTECTED, " "))
 
 
 def letters(text: pl.Expr) -> pl.Expr:

@@ -29,13 +29,14 @@ from hala_factory.run.files import Writer, batches
 from hala_factory.run.guaranteeing import guarantee
 from hala_factory.run.ledger import Ledger, Tally
 from hala_factory.run.predicting import compared
-from hala_factory.run.rates import hold, rates
+from hala_factory.run.rates import Fates, hold
 from hala_factory.run.reviewing import sampled
 from hala_factory.step import Columns
 
 FILE_ROWS = 100_000
 """Rows of a published file; a Parquet file of this size opens quickly in the Hub's viewer."""
 SHAREGPT = {"user": "human", "assistant": "gpt"}
+Look = Callable[[pl.DataFrame], None]
 SOFTWARE = ("hala-factory", "polars", "pyarrow", "datatrove", "fasttext-predict", "pydantic")
 
 
@@ -49,12 +50,13 @@ def assemble(plan: Plan, generation: dict[str, Any], *, report: bool = True) -> 
     parts = [p for name in plan.corpus.inputs for p in plan.parts(plan.stage(name))]
     ledger, stages = _ledger(plan)
     columns = columns_after(plan.ready)
-    found = rates(plan, ledger)
     licence = inherited(plan, parts)
-    held = [*hold(plan, found), *guarantee(plan, parts, licence)]
+    fates = Fates(plan)
     with store.atomic_folder(plan.store.corpus(recipe.name, recipe.version)) as folder:
-        digest = write_data(folder, parts, columns, recipe.exports, ledger.total.kept)
-        _write_dropped(folder, plan, columns)
+        digest = write_data(folder, parts, columns, recipe.exports, ledger.total.kept, fates.keep)
+        _write_dropped(folder, plan, columns, fates.lose)
+        found = fates.rates(ledger)
+        held = [*hold(plan, found), *guarantee(plan, parts, licence)]
         shutil.copyfile(plan.ready.document.file, folder / "recipe.yaml")
         lock = lock_of(plan)
         (folder / "lock.yaml").write_text(yamlfile.dump(lock), encoding="utf-8")
@@ -116,8 +118,10 @@ def _write_report(folder: Path, manifest: dict[str, Any], plan: Plan) -> None:
         (folder / "report.html").write_text(page, encoding="utf-8")
 
 
-def write_data(folder: Path, parts: list[Path], columns: Columns, exports: tuple[str, ...], kept: int) -> str:
-    """Write `data/` and the other exports; the digest of the rows.
+def write_data(
+    folder: Path, parts: list[Path], columns: Columns, exports: tuple[str, ...], kept: int, look: Look
+) -> str:
+    """Write `data/` and the other exports, with a `look` at every frame; the digest of the rows.
 
     The digest is SHA-256 over the rows in order, each as a line of JSON with the columns that are content
     (measures, which hold a dot in their names, are not).
@@ -133,6 +137,7 @@ def write_data(folder: Path, parts: list[Path], columns: Columns, exports: tuple
             name = f"train-{number:05d}-of-{count:05d}.parquet"
             writers = {w: stack.enter_context(Writer(folder / w / name, form[0])) for w, form in forms.items()}
             for _, frame in next(groups, (number, iter(())))[1]:
+                look(frame)
                 for word, writer in writers.items():
                     writer.write(forms[word][1](frame))
                 sha.update(frame)
@@ -183,7 +188,7 @@ def _numbered(parts: list[Path]) -> Iterator[tuple[int, pl.DataFrame]]:
                 yield number, piece
 
 
-def _write_dropped(folder: Path, plan: Plan, columns: Columns) -> None:
+def _write_dropped(folder: Path, plan: Plan, columns: Columns, look: Look) -> None:
     """Every row that was dropped or failed, stage by stage in order, with all that was measured of it."""
     stages = plan.stages[:-1]
     widest: Columns = {"stage": pl.String(), **LEDGER, **columns}
@@ -192,6 +197,7 @@ def _write_dropped(folder: Path, plan: Plan, columns: Columns) -> None:
             stored = plan.folder(stage)
             for shard in range(len(plan.parts(stage))):
                 for frame in batches(stored.dropped(shard)):
+                    look(frame)
                     out.write(frame.with_columns(stage=pl.lit(stage.name)))
 
 

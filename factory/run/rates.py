@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from typing import Any
 
 import polars as pl
@@ -20,16 +20,40 @@ LENGTHS = (100, 500, 2_000, 8_000)
 UNKNOWN = "not measured"
 
 
-def rates(plan: Plan, ledger: Ledger) -> dict[str, dict[str, Any]]:
-    """Per `corpus`, `source`, `language` and `length`: rows in, kept, dropped and failed by reason."""
-    found: dict[str, dict[str, Any]] = {
-        "corpus": {"all": ledger.total.told()},
-        "source": {source: tally.told() for source, tally in sorted(ledger.items())},
-        "language": {},
-        "length": {},
-    }
-    for counted in _counted(plan):
-        for language, length, status, why, n in counted.iter_rows():
+class Fates:
+    """What became of each row, counted by language and length while the corpus is written."""
+
+    def __init__(self, plan: Plan) -> None:
+        steps = plan.ready.recipe.steps
+        self._language = next((f"{s.label}.label" for s in steps if s.step == "language"), None)
+        self._originals = [str(s.kept) for s in steps if isinstance(s, Ask) and hasattr(s, "kept")]
+        self._counts: Counter[tuple[str, str, str, str]] = Counter()
+
+    def keep(self, frame: pl.DataFrame) -> None:
+        """Count rows of the corpus."""
+        self._take(frame, pl.lit("kept"), pl.lit(""))
+
+    def lose(self, frame: pl.DataFrame) -> None:
+        """Count rows that a stage dropped, or that failed in it, with the ledger's columns."""
+        self._take(frame, pl.col("status"), pl.concat_str("step", pl.lit("."), "reason"))
+
+    def _take(self, frame: pl.DataFrame, status: pl.Expr, why: pl.Expr) -> None:
+        label = pl.col(self._language).fill_null(UNKNOWN) if self._language in frame.columns else pl.lit(UNKNOWN)
+        held = [c for c in (*self._originals, "messages", "translation") if c in frame.columns]
+        length = _class(pl.coalesce(_chars(c, frame.schema[c]) for c in held))
+        told = frame.select(language=label, length=length, status=status, why=why)
+        for *fate, n in told.group_by(pl.all()).len().iter_rows():
+            self._counts[tuple(fate)] += n
+
+    def rates(self, ledger: Ledger) -> contracts.Rates:
+        """Per `corpus`, `source`, `language` and `length`: rows in, kept, dropped and failed by reason."""
+        found: dict[str, dict[str, Any]] = {
+            "corpus": {"all": ledger.total.told()},
+            "source": {source: tally.told() for source, tally in sorted(ledger.items())},
+            "language": {},
+            "length": {},
+        }
+        for (language, length, status, why), n in sorted(self._counts.items()):
             for per, group in (("language", language), ("length", length)):
                 counts = found[per].setdefault(group, {"in": 0, "kept": 0, "dropped": {}, "failed": {}})
                 counts["in"] += n
@@ -37,35 +61,10 @@ def rates(plan: Plan, ledger: Ledger) -> dict[str, dict[str, Any]]:
                     counts["kept"] += n
                 else:
                     counts[status][why] = counts[status].get(why, 0) + n
-    order = [_length(i) for i in range(len(LENGTHS) + 1)] + [UNKNOWN]
-    found["length"] = dict(sorted(found["length"].items(), key=lambda item: order.index(item[0])))
-    found["language"] = dict(sorted(found["language"].items(), key=lambda item: (-item[1]["in"], item[0])))
-    return found
-
-
-def _counted(plan: Plan) -> Iterator[pl.DataFrame]:
-    """Rows by language, length, status and reason, of the kept rows and of those that each stage lost."""
-    last = [p for name in plan.corpus.inputs for p in plan.parts(plan.stage(name))]
-    groups = [(last, True)]
-    for stage in plan.stages[:-1]:
-        folder = plan.folder(stage)
-        groups.append(([folder.dropped(s) for s in range(plan.record(stage)["shards"])], False))
-    steps = plan.ready.recipe.steps
-    language = next((f"{s.label}.label" for s in steps if s.step == "language"), None)
-    originals = [s.kept for s in steps if isinstance(s, Ask) and hasattr(s, "kept")]
-    for files, kept in groups:
-        scan = pl.scan_parquet(files)
-        columns = dict(scan.collect_schema())
-        label = pl.col(language).fill_null(UNKNOWN) if language in columns else pl.lit(UNKNOWN)
-        texts = [_chars(c, columns[c]) for c in (*originals, "messages", "translation") if c in columns]
-        why = pl.lit(None, pl.String) if kept else pl.concat_str("step", pl.lit("."), "reason")
-        one = scan.select(
-            language=label,
-            length=_class(pl.coalesce(texts)),
-            status=pl.lit("kept") if kept else pl.col("status"),
-            why=why,
-        )
-        yield one.group_by("language", "length", "status", "why").len().collect()
+        order = [_length(i) for i in range(len(LENGTHS) + 1)] + [UNKNOWN]
+        found["length"] = dict(sorted(found["length"].items(), key=lambda item: order.index(item[0])))
+        found["language"] = dict(sorted(found["language"].items(), key=lambda item: (-item[1]["in"], item[0])))
+        return found
 
 
 def _chars(column: str, dtype: pl.DataType) -> pl.Expr:
