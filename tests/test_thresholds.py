@@ -68,7 +68,13 @@ def test_no_threshold_decides_what_is_measured(step: Step, frame: pl.DataFrame) 
     frame = frame.select(**head, **{c: pl.col(c) for c in COLUMNS}).cast(HEAD)  # type: ignore[arg-type]
     was = seen(step, frame)
     for other in others(step):
-        assert seen(other, frame).equals(was), f"{other!r} measures otherwise"
+        before, now = was, seen(other, frame)
+        # A bound that is set may ask for a measure more, which `whatif` then finds lacking.
+        if isinstance(step, Filter) and isinstance(other, Filter):
+            assert set(was.columns) ^ set(now.columns) == set(step.measures()) ^ set(other.measures())
+            both = [c for c in was.columns if c in now.columns]
+            before, now = was.select(both), now.select(both)
+        assert now.equals(before), f"{other!r} measures otherwise"
 
 
 @pytest.mark.parametrize("step", looking(), ids=lambda step: step.step)
