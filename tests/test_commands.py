@@ -188,8 +188,8 @@ COPIES = """\
   messages: assistant: There is a lot that one could say about row number 0, which is one of many.
 
   source           passed
-  length           passed (chars 114, words 24)
-  brief            passed (chars 37, words 7)
+  length           passed (chars 114)
+  brief            passed (chars 37)
   exact_dedup      passed
 
 0b546a337a07c202f3ef2580  small@1.0.0: dropped
@@ -198,8 +198,8 @@ COPIES = """\
   messages: assistant: There is a lot that one could say about row number 0, which is one of many.
 
   source           passed
-  length           passed (chars 114, words 24)
-  brief            passed (chars 37, words 7)
+  length           passed (chars 114)
+  brief            passed (chars 37)
   exact_dedup      DROPPED: duplicate
                    same text as 0b546a337a07c202f3ef2580 of one
 """
@@ -210,8 +210,8 @@ BRIEF = """\
   messages: assistant: There is a lot that one could say about quite another thing number 0, which is one of many.
 
   source           passed
-  length           passed (chars 146, words 28)
-  brief            DROPPED: too_long (chars 53, words 9); rule: max_chars 45
+  length           passed (chars 146)
+  brief            DROPPED: too_long (chars 53); rule: max_chars 45
 """
 FAILED = """\
 bb184cb6b5ceb53ecd29c0fa  small@1.0.0: failed
